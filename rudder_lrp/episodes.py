@@ -1,0 +1,169 @@
+"""Episodes, and the recorder that cuts the stream of a vectorised environment into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Observations: TypeAlias = Any
+"""An array, or a dict or tuple of them (nested as the space is), whose rows share one leading axis."""
+
+
+def map_arrays(function: Callable[..., Any], *trees: Observations) -> Observations:
+    """Apply `function` to the corresponding arrays of observations that are nested alike."""
+    first = trees[0]
+    if isinstance(first, Mapping):
+        return {key: map_arrays(function, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, tuple):
+        return tuple(map_arrays(function, *parts) for parts in zip(*trees, strict=True))
+    return function(*trees)
+
+
+def _row_counts(tree: Observations) -> set[int]:
+    counts: set[int] = set()
+    map_arrays(lambda array: counts.add(len(array)), tree)
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One finished episode of T steps with its true rewards.
+
+    Raises:
+        ValueError: if the lengths do not fit together, the episode is empty, or a reward is not finite.
+    """
+
+    observations: Observations
+    """Rows 0 to T: the observation before each step and, last, the one the episode ended in; `[T + 1, ...]`."""
+    actions: Array
+    """`[T, ...]`."""
+    rewards: Array
+    """The environment's own rewards, `[T]`."""
+    truncated: bool = False
+    """True if a time limit cut the episode off, false if it reached a terminal state."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rewards", np.asarray(self.rewards, dtype=np.float64))
+        steps = len(self.rewards)
+        if self.rewards.ndim != 1 or steps == 0:
+            raise ValueError(
+                f"an episode needs one reward a step and at least one step, got rewards of shape {self.rewards.shape}"
+            )
+        if len(self.actions) != steps:
+            raise ValueError(f"an episode of {steps} rewards needs {steps} actions, got {len(self.actions)}")
+        if (rows := _row_counts(self.observations)) != {steps + 1}:
+            raise ValueError(
+                f"an episode of {steps} steps needs {steps + 1} observations (the last one included), got {sorted(rows)}"
+            )
+        check_finite(self.rewards)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of the true rewards."""
+        return float(self.rewards.sum())
+
+
+def check_finite(rewards: Array, where: str = "the episode") -> None:
+    """Refuse NaN and infinite rewards with the first offending step.
+
+    Raises:
+        ValueError: naming the step and the value.
+    """
+    if not np.isfinite(rewards).all():
+        step = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        raise ValueError(
+            f"reward {rewards[step]} at index {step} of {where} is not finite: "
+            "a return cannot be predicted from it; mend the environment or clip its reward"
+        )
+
+
+class Transitions(NamedTuple):
+    """One step of N parallel environments, with the terminal observations that auto-reset hides put back."""
+
+    observations: Observations
+    """Before the step, `[N, ...]`."""
+    actions: Array
+    """`[N, ...]`."""
+    next_observations: Observations
+    """After the step and before any reset, `[N, ...]`."""
+
+
+def repair_terminal(
+    observations: Observations, dones: NDArray[np.bool_], infos: Sequence[Mapping[str, Any]]
+) -> Observations:
+    """Put the terminal observations back in place of the first ones of the next episodes.
+
+    Raises:
+        ValueError: if an environment is done and its info has no `terminal_observation`.
+    """
+    if not dones.any():
+        return observations
+    repaired = map_arrays(np.copy, observations)
+    for index in np.flatnonzero(dones):
+        if "terminal_observation" not in infos[index]:
+            raise ValueError(
+                f"environment {index} is done, but its info lacks 'terminal_observation'; "
+                "use a VecEnv that resets by itself and keeps it, such as DummyVecEnv or SubprocVecEnv"
+            )
+        terminal = infos[index]["terminal_observation"]
+        map_arrays(lambda rows, row, at=index: rows.__setitem__(at, row), repaired, terminal)
+    return repaired
+
+
+class EpisodeRecorder:
+    """Cuts the stream of N parallel environments into episodes.
+
+    Follows Stable-Baselines3's convention: a done environment is reset at once, and its info carries
+    `terminal_observation` and `TimeLimit.truncated`.
+    """
+
+    def __init__(self, n_envs: int) -> None:
+        self._rows: list[list[tuple[Observations, Any, float]]] = [[] for _ in range(n_envs)]
+        self._observations: Observations = None
+
+    def start(self, observations: Observations) -> None:
+        """Begin anew from the observations of a reset, `[N, ...]`; unfinished episodes are dropped."""
+        self._observations = map_arrays(np.copy, observations)
+        for rows in self._rows:
+            rows.clear()
+
+    def record(
+        self,
+        actions: Array,
+        observations: Observations,
+        rewards: Array,
+        dones: NDArray[np.bool_],
+        infos: Sequence[Mapping[str, Any]],
+    ) -> tuple[Transitions, dict[int, Episode]]:
+        """Take in one step; return its transitions and the episodes that it finished, by environment.
+
+        Raises:
+            RuntimeError: before `start`.
+        """
+        if self._observations is None:
+            raise RuntimeError("reset the environment before stepping it")
+        transitions = Transitions(self._observations, actions, repair_terminal(observations, dones, infos))
+        finished: dict[int, Episode] = {}
+        for index, rows in enumerate(self._rows):
+            before = map_arrays(lambda array, at=index: array[at], self._observations)
+            rows.append((before, actions[index], float(rewards[index])))
+            if dones[index]:
+                finished[index] = self._cut(index, transitions.next_observations, infos[index])
+        self._observations = map_arrays(np.copy, observations)
+        return transitions, finished
+
+    def _cut(self, index: int, ends: Observations, info: Mapping[str, Any]) -> Episode:
+        before, actions, rewards = zip(*self._rows[index], strict=True)
+        self._rows[index] = []
+        last = map_arrays(lambda array: array[index], ends)
+        observations = map_arrays(lambda *rows: np.stack(rows), *before, last)
+        truncated = bool(info.get("TimeLimit.truncated", False))
+        return Episode(observations, np.stack(actions), np.array(rewards), truncated)

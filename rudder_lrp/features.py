@@ -1,0 +1,153 @@
+"""Gymnasium spaces to feature vectors: a transition becomes `[F]`, an episode `[T, F]`.
+
+A transition is encoded as the observation after the step, its change during the step and the action, so that what
+an action did is visible at its own step, and not one step late.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rudder_lrp.episodes import Array, Episode, Observations, map_arrays
+
+Features = NDArray[np.float32]
+
+_CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating every cell
+
+
+def flatten(space: spaces.Space[Any], values: Observations) -> Features:
+    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot.
+
+    Raises:
+        TypeError: if the space is not supported.
+    """
+    if isinstance(space, spaces.Dict):
+        return np.concatenate([flatten(part, values[key]) for key, part in space.items()], axis=1)
+    if isinstance(space, spaces.Tuple):
+        return np.concatenate([flatten(part, v) for part, v in zip(space, values, strict=True)], axis=1)
+    array = np.asarray(values)
+    if isinstance(space, spaces.Discrete):
+        return _one_hot(array.reshape(-1) - space.start, int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        columns = array.reshape(len(array), -1) - space.start.reshape(-1)
+        return np.concatenate([_one_hot(c, int(n)) for c, n in zip(columns.T, space.nvec.flat, strict=True)], axis=1)
+    return array.reshape(len(array), -1).astype(np.float32)
+
+
+def _one_hot(indices: Array, size: int) -> Features:
+    return np.eye(size, dtype=np.float32)[indices.astype(np.int64)]
+
+
+def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
+    """Name the columns of `flatten`, for tables and heat maps.
+
+    Raises:
+        TypeError: if the space is not supported, naming it and what is.
+    """
+    if isinstance(space, spaces.Dict):
+        return [name for key, part in space.items() for name in feature_names(part, f"{prefix}.{key}")]
+    if isinstance(space, spaces.Tuple):
+        return [name for at, part in enumerate(space) for name in feature_names(part, f"{prefix}.{at}")]
+    if isinstance(space, spaces.Discrete):
+        return [f"{prefix}={value + space.start}" for value in range(space.n)]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [f"{prefix}[{at}]={value}" for at, n in enumerate(space.nvec.flat) for value in range(n)]
+    is_image = isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
+    if isinstance(space, spaces.Box | spaces.MultiBinary) and not is_image:
+        size = int(np.prod(space.shape or (1,)))
+        return [f"{prefix}[{at}]" for at in range(size)] if size > 1 else [prefix]
+    kind = "image space" if is_image else "space"
+    raise TypeError(
+        f"{kind} {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple "
+        "of these: wrap the environment so that it returns one of them"
+    )
+
+
+class TransitionFeatures:
+    """Encodes transitions of one pair of spaces: next observation, its change, action.
+
+    Args:
+        observation_space: any of Box (no images), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
+        action_space: the same.
+
+    Raises:
+        TypeError: if a space is not supported.
+    """
+
+    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.names = [
+            *feature_names(observation_space, "obs"),
+            *feature_names(observation_space, "change"),
+            *feature_names(action_space, "action"),
+        ]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, observations: Observations, actions: Array, next_observations: Observations) -> Features:
+        """Encode N transitions to `[N, F]`, not yet normalised.
+
+        Raises:
+            ValueError: if an observation or action is not finite, naming the feature.
+        """
+        before = flatten(self.observation_space, observations)
+        after = flatten(self.observation_space, next_observations)
+        features = np.concatenate([after, after - before, flatten(self.action_space, actions)], axis=1)
+        if not np.isfinite(features).all():
+            row, column = np.argwhere(~np.isfinite(features))[0]
+            raise ValueError(
+                f"feature {self.names[column]} of transition {row} is {features[row, column]}: observations and "
+                "actions must be finite; mend the environment or wrap it in a transform that clips them"
+            )
+        return features
+
+    def encode_episode(self, episode: Episode) -> Features:
+        """Encode an episode to `[T, F]`."""
+        rows = _slices(episode.observations)
+        return self.encode(rows[0], episode.actions, rows[1])
+
+
+def _slices(observations: Observations) -> tuple[Observations, Observations]:
+    return map_arrays(lambda a: a[:-1], observations), map_arrays(lambda a: a[1:], observations)
+
+
+class RunningNormalizer(nn.Module):
+    """Standardises features by the running mean and variance of what it was shown; saved with the model."""
+
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def update(self, rows: Features) -> None:
+        """Merge the statistics of `[N, F]` rows (Chan et al.'s parallel variance)."""
+        n, seen = len(rows), float(self.count)
+        mean = torch.as_tensor(rows.mean(axis=0))
+        variance = torch.as_tensor(rows.var(axis=0))
+        if seen == 0:
+            self.variance.copy_(variance)
+            self.mean.copy_(mean)
+        else:
+            share = n / (n + seen)
+            delta = mean - self.mean
+            self.variance.lerp_(variance, share).add_(delta * delta * share * (1 - share))
+            self.mean.add_(delta * share)
+        self.count += n
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise `[..., F]`; features that never varied come out as zero or their plain deviation."""
+        scale = torch.where(self.variance > 1e-8, self.variance, 1.0).rsqrt()
+        return cast(Tensor, ((features - self.mean) * scale).clamp(-_CLIP, _CLIP))

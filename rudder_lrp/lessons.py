@@ -1,0 +1,152 @@
+"""Lessons: the finished episodes that the predictor learns from, and the bounded buffer that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rudder_lrp.episodes import Array, Episode, check_finite
+from rudder_lrp.features import Features, TransitionFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """An episode as the predictor sees it: encoded once, with its true rewards."""
+
+    features: Features
+    """Not normalised, `[T, F]`."""
+    rewards: Array
+    """`[T]`."""
+
+    def __post_init__(self) -> None:
+        check_finite(self.rewards)
+
+    @classmethod
+    def from_episode(cls, episode: Episode, features: TransitionFeatures) -> Lesson:
+        """Encode an episode."""
+        return cls(features.encode_episode(episode), episode.rewards)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of the true rewards."""
+        return float(self.rewards.sum())
+
+
+class LessonBatch(NamedTuple):
+    """Lessons padded on the right to the longest of them."""
+
+    features: Tensor
+    """`[B, T, F]`, zero beyond the length."""
+    lengths: Tensor
+    """`[B]`, int64."""
+    returns: Tensor
+    """True undiscounted returns, `[B]`."""
+
+    @classmethod
+    def collate(cls, lessons: Sequence[Lesson]) -> LessonBatch:
+        """Pad and stack lessons."""
+        lengths = torch.tensor([len(lesson) for lesson in lessons])
+        features = torch.zeros(len(lessons), int(lengths.max()), lessons[0].features.shape[1])
+        for row, lesson in zip(features, lessons, strict=True):
+            row[: len(lesson)] = torch.from_numpy(lesson.features)
+        returns = torch.tensor([lesson.episode_return for lesson in lessons], dtype=features.dtype)
+        return cls(features, lengths, returns)
+
+
+class LessonBuffer:
+    """Keeps at most `capacity` lessons for training and, apart from them, the latest held-out ones.
+
+    Every `holdout_every`-th lesson is held out and never trained on. When the training part is full, one lesson makes
+    room: of `contenders` drawn at random, the one whose return has the nearest neighbours among the others, so
+    that the rare returns stay.
+
+    Args:
+        capacity: lessons to train on.
+        holdout_every: one lesson of this many is held out.
+        holdout_capacity: how many of the latest held-out lessons are kept.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, capacity: int = 512, holdout_every: int = 5, holdout_capacity: int = 64, seed: int = 0
+    ) -> None:
+        if capacity < 2 or holdout_every < 2 or holdout_capacity < 1:
+            raise ValueError(
+                f"a lesson buffer needs capacity >= 2, holdout_every >= 2 and holdout_capacity >= 1, "
+                f"got {capacity}, {holdout_every}, {holdout_capacity}"
+            )
+        self.capacity = capacity
+        self.holdout_every = holdout_every
+        self.holdout_capacity = holdout_capacity
+        self.seen = 0
+        self.training: list[Lesson] = []
+        self.held_out: list[Lesson] = []
+        self._losses: list[float] = []
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def add(self, lesson: Lesson) -> None:
+        """Take in a finished episode."""
+        self.seen += 1
+        if self.seen % self.holdout_every == 0:
+            self.held_out.append(lesson)
+            del self.held_out[: -self.holdout_capacity]
+            return
+        if len(self.training) == self.capacity:
+            self._remove(self._most_redundant())
+        self.training.append(lesson)
+        self._losses.append(float("inf"))
+
+    def _remove(self, index: int) -> None:
+        del self.training[index], self._losses[index]
+
+    def _most_redundant(self) -> int:
+        returns = np.array([lesson.episode_return for lesson in self.training])
+        order = np.argsort(returns, kind="stable")
+        padded = np.concatenate([[-np.inf], returns[order], [np.inf]])
+        isolation = np.empty(len(returns))
+        isolation[order] = padded[2:] - padded[:-2]
+        # The older half makes room, so that the lessons follow the policy.
+        older = isolation[: (len(returns) + 1) // 2]
+        return int(np.argmin(older))
+
+    @property
+    def returns_vary(self) -> bool:
+        """Whether there is anything to predict."""
+        return len({lesson.episode_return for lesson in self.training}) > 1
+
+    def batches(self, count: int, size: int) -> list[NDArray[np.int64]]:
+        """Draw `count` batches of indices into `training`.
+
+        Half of the draws are uniform, half favour lessons by a softmax over their last known losses. A batch holds
+        lessons of similar length, so that little of it is padding; the batches come in random order.
+        """
+        total = count * size
+        uniform = self._rng.integers(len(self.training), size=total - total // 2)
+        wrong = self._rng.choice(len(self.training), size=total // 2, p=self._error_weights())
+        chosen = np.concatenate([uniform, wrong])
+        by_length = chosen[np.argsort([len(self.training[index]) for index in chosen], kind="stable")]
+        return list(self._rng.permutation(by_length.reshape(count, size)))
+
+    def _error_weights(self) -> NDArray[np.float64]:
+        losses = np.array(self._losses)
+        known = np.isfinite(losses)
+        ceiling = max(losses[known].max(initial=0.0), 1e-12)
+        weights = np.exp(np.where(known, losses / ceiling, 1.0))
+        return weights / weights.sum()
+
+    def record_losses(self, indices: NDArray[np.int64], losses: Sequence[float]) -> None:
+        """Remember how wrong the predictor was on lessons of `training`."""
+        for index, loss in zip(indices, losses, strict=True):
+            self._losses[index] = loss

@@ -1,0 +1,122 @@
+"""The return predictor: features of an episode in, the predicted return at every step out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from gymnasium import spaces
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rudder_lrp.features import RunningNormalizer, TransitionFeatures
+from rudder_lrp.lstm import State, Structure, constrain_, gates
+
+_FORMAT = "rudder_lrp.predictor.1"
+
+
+class ReturnPredictor(nn.Module):
+    """An LSTM that predicts an episode's return after each of its steps.
+
+    `y_t = readout(h_t)`, on the accumulator `readout(c_t)`; the predicted return is `mean + scale * y_t`, where
+    mean and scale are those of the returns it was trained on.
+
+    Args:
+        features: the encoding of transitions that the inputs come from.
+        structure: which connections the LSTM has, see `rudder_lrp.lstm`.
+        hidden_size: number of cells.
+        seed: of the initial weights; the global random state is left alone.
+    """
+
+    return_mean: Tensor
+    return_scale: Tensor
+
+    def __init__(
+        self,
+        features: TransitionFeatures,
+        structure: Structure | str = Structure.MARKOV,
+        hidden_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.structure = Structure(structure)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.normalizer = RunningNormalizer(len(features))
+            self.lstm = nn.LSTM(len(features), hidden_size, batch_first=True)
+            self.readout = nn.Linear(hidden_size, 1)
+        self.register_buffer("return_mean", torch.zeros(()))
+        self.register_buffer("return_scale", torch.ones(()))
+        self._initialise()
+
+    @classmethod
+    def for_spaces(
+        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], **options: Any
+    ) -> ReturnPredictor:
+        """Build a predictor for the transitions of an environment with these spaces.
+
+        Raises:
+            TypeError: if a space is not supported.
+        """
+        return cls(TransitionFeatures(observation_space, action_space), **options)
+
+    def _initialise(self) -> None:
+        hidden = self.lstm.hidden_size
+        with torch.no_grad():
+            self.readout.bias.zero_()
+            self.readout.weight.mul_(0.1)
+            self.lstm.bias_ih_l0.zero_()
+            self.lstm.bias_hh_l0.zero_()
+            # A forget gate that starts open remembers about e^3 = 20 steps at once, and learns the rest.
+            self.lstm.bias_ih_l0[hidden : 2 * hidden] = 3.0
+            if self.structure is Structure.ACCUMULATOR:
+                # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
+                self.lstm.bias_ih_l0[:hidden] = -3.0
+        self.constrain_()
+
+    def constrain_(self) -> None:
+        """Put the weights back on the structure after an update."""
+        constrain_(self.lstm, self.structure)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Predict from features `[B, T, F]` the normalised return after each step, `[B, T]`."""
+        inputs = self.normalizer(features)
+        outputs, _ = self.lstm(inputs)
+        if self.structure is Structure.ACCUMULATOR:
+            before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
+            i, _, g, _ = gates(self.lstm, inputs, before)
+            outputs = (i * g).cumsum(dim=1)
+        return cast(Tensor, self.readout(outputs)[..., 0])
+
+    def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
+        inputs = self.normalizer(features)[:, None]
+        _, (h, c) = self.lstm(inputs, (state[0][None], state[1][None]))
+        return self.read(h[0], c[0]), (h[0], c[0])
+
+    def read(self, h: Tensor, c: Tensor) -> Tensor:
+        """Normalised prediction `[N]` from the state `[N, H]` after a step."""
+        return cast(Tensor, self.readout(c if self.structure is Structure.ACCUMULATOR else h)[:, 0])
+
+    def initial_state(self, n: int) -> State:
+        """State before the first step of N episodes."""
+        zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
+        return zeros, zeros
+
+    def in_return_units(self, predictions: Tensor) -> Tensor:
+        """Undo the normalisation of the return."""
+        return self.return_mean + self.return_scale * predictions
+
+    def rescale_(self, mean: float, scale: float) -> None:
+        """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art)."""
+        with torch.no_grad():
+            ratio = self.return_scale / scale
+            self.readout.weight.mul_(ratio)
+            self.readout.bias.mul_(ratio).add_((self.return_mean - mean) / scale)
+            self.return_mean.fill_(mean)
+            self.return_scale.fill_(scale)
