@@ -30,6 +30,21 @@ def _row_counts(tree: Observations) -> set[int]:
     return counts
 
 
+class Transitions(NamedTuple):
+    """N steps, one after the other or of parallel environments, with the observations they really ended in."""
+
+    observations: Observations
+    """Before the step, `[N, ...]`."""
+    actions: Array
+    """`[N, ...]`."""
+    rewards: Array
+    """The environment's own, `[N]`."""
+    next_observations: Observations
+    """After the step and before any reset, `[N, ...]`."""
+    last: NDArray[np.bool_]
+    """True where the step was the last of its episode, `[N]`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Episode:
     """One finished episode of T steps with its true rewards.
@@ -70,6 +85,13 @@ class Episode:
         """Undiscounted sum of the true rewards."""
         return float(self.rewards.sum())
 
+    def transitions(self) -> Transitions:
+        """The episode's T steps."""
+        before = map_arrays(lambda rows: rows[:-1], self.observations)
+        after = map_arrays(lambda rows: rows[1:], self.observations)
+        last = np.arange(len(self)) == len(self) - 1
+        return Transitions(before, self.actions, self.rewards, after, last)
+
 
 def check_finite(rewards: Array, where: str = "the episode") -> None:
     """Refuse NaN and infinite rewards with the first offending step.
@@ -83,17 +105,6 @@ def check_finite(rewards: Array, where: str = "the episode") -> None:
             f"reward {rewards[step]} at index {step} of {where} is not finite: "
             "a return cannot be predicted from it; mend the environment or clip its reward"
         )
-
-
-class Transitions(NamedTuple):
-    """One step of N parallel environments, with the terminal observations that auto-reset hides put back."""
-
-    observations: Observations
-    """Before the step, `[N, ...]`."""
-    actions: Array
-    """`[N, ...]`."""
-    next_observations: Observations
-    """After the step and before any reset, `[N, ...]`."""
 
 
 def repair_terminal(
@@ -147,16 +158,23 @@ class EpisodeRecorder:
 
         Raises:
             RuntimeError: before `start`.
+            ValueError: if a reward is not finite, naming the environment and its step.
         """
         if self._observations is None:
             raise RuntimeError("reset the environment before stepping it")
-        transitions = Transitions(self._observations, actions, repair_terminal(observations, dones, infos))
+        for index in np.flatnonzero(~np.isfinite(rewards)):
+            raise ValueError(
+                f"environment {index} paid {rewards[index]} at step {len(self._rows[index])} of its episode: rewards "
+                "must be finite; mend the environment or clip its reward"
+            )
+        ends = repair_terminal(observations, dones, infos)
+        transitions = Transitions(self._observations, actions, rewards, ends, dones)
         finished: dict[int, Episode] = {}
         for index, rows in enumerate(self._rows):
             before = map_arrays(lambda array, at=index: array[at], self._observations)
             rows.append((before, actions[index], float(rewards[index])))
             if dones[index]:
-                finished[index] = self._cut(index, transitions.next_observations, infos[index])
+                finished[index] = self._cut(index, ends, infos[index])
         self._observations = map_arrays(np.copy, observations)
         return transitions, finished
 

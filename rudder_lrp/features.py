@@ -1,7 +1,8 @@
 """Gymnasium spaces to feature vectors: a transition becomes `[F]`, an episode `[T, F]`.
 
-A transition is encoded as the observation after the step, its change during the step and the action, so that what
-an action did is visible at its own step, and not one step late.
+A transition is encoded as the observation after the step, its change during the step, the action and the reward
+paid, so that what an action did is visible at its own step, and not one step late. The reward of the last step is left
+out: where reward comes late it is the very answer that the earlier steps are to predict.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rudder_lrp.episodes import Array, Episode, Observations, map_arrays
+from rudder_lrp.episodes import Episode, Observations, Transitions
 
 Features = NDArray[np.float32]
 
@@ -40,7 +41,7 @@ def flatten(space: spaces.Space[Any], values: Observations) -> Features:
     return array.reshape(len(array), -1).astype(np.float32)
 
 
-def _one_hot(indices: Array, size: int) -> Features:
+def _one_hot(indices: NDArray[Any], size: int) -> Features:
     return np.eye(size, dtype=np.float32)[indices.astype(np.int64)]
 
 
@@ -70,7 +71,7 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
 
 
 class TransitionFeatures:
-    """Encodes transitions of one pair of spaces: next observation, its change, action.
+    """Encodes transitions of one pair of spaces: next observation, its change, action, reward unless it is the last.
 
     Args:
         observation_space: any of Box (no images), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
@@ -87,36 +88,50 @@ class TransitionFeatures:
             *feature_names(observation_space, "obs"),
             *feature_names(observation_space, "change"),
             *feature_names(action_space, "action"),
+            "reward",
         ]
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def encode(self, observations: Observations, actions: Array, next_observations: Observations) -> Features:
+    def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        """Refuse an environment with other spaces.
+
+        Raises:
+            ValueError: naming both spaces.
+        """
+        for name, own, other in (
+            ("observation", self.observation_space, observation_space),
+            ("action", self.action_space, action_space),
+        ):
+            if own != other:
+                raise ValueError(
+                    f"the predictor was made for the {name} space {own}, the environment has {other}; "
+                    "build or load a predictor for this environment"
+                )
+
+    def encode(self, transitions: Transitions) -> Features:
         """Encode N transitions to `[N, F]`, not yet normalised.
 
         Raises:
-            ValueError: if an observation or action is not finite, naming the feature.
+            ValueError: if an observation, action or reward is not finite, naming the feature.
         """
-        before = flatten(self.observation_space, observations)
-        after = flatten(self.observation_space, next_observations)
-        features = np.concatenate([after, after - before, flatten(self.action_space, actions)], axis=1)
+        before = flatten(self.observation_space, transitions.observations)
+        after = flatten(self.observation_space, transitions.next_observations)
+        actions = flatten(self.action_space, transitions.actions)
+        reward = np.where(transitions.last, 0.0, transitions.rewards).astype(np.float32)[:, None]
+        features = np.concatenate([after, after - before, actions, reward], axis=1)
         if not np.isfinite(features).all():
             row, column = np.argwhere(~np.isfinite(features))[0]
             raise ValueError(
-                f"feature {self.names[column]} of transition {row} is {features[row, column]}: observations and "
-                "actions must be finite; mend the environment or wrap it in a transform that clips them"
+                f"feature {self.names[column]} of transition {row} is {features[row, column]}: observations, actions "
+                "and rewards must be finite; mend the environment or wrap it in a transform that clips them"
             )
         return features
 
     def encode_episode(self, episode: Episode) -> Features:
         """Encode an episode to `[T, F]`."""
-        rows = _slices(episode.observations)
-        return self.encode(rows[0], episode.actions, rows[1])
-
-
-def _slices(observations: Observations) -> tuple[Observations, Observations]:
-    return map_arrays(lambda a: a[:-1], observations), map_arrays(lambda a: a[1:], observations)
+        return self.encode(episode.transitions())
 
 
 class RunningNormalizer(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from rudder_lrp.episodes import Array, Episode, check_finite
 from rudder_lrp.features import Features, TransitionFeatures
+from rudder_lrp.storage import read_tensors, write_tensors
+
+_KIND = "lessons 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,3 +154,31 @@ class LessonBuffer:
         """Remember how wrong the predictor was on lessons of `training`."""
         for index, loss in zip(indices, losses, strict=True):
             self._losses[index] = loss
+
+    def save(self, path: str | Path) -> Path:
+        """Write all lessons to one safetensors file, atomically."""
+        lessons = [*self.training, *self.held_out]
+        tensors = {
+            "features": torch.from_numpy(np.concatenate([lesson.features for lesson in lessons])),
+            "rewards": torch.from_numpy(np.concatenate([lesson.rewards for lesson in lessons])),
+            "lengths": torch.tensor([len(lesson) for lesson in lessons]),
+            "losses": torch.tensor(self._losses, dtype=torch.float64),
+        }
+        return write_tensors(path, tensors, _KIND, {"seen": self.seen, "held_out": len(self.held_out)})
+
+    def load(self, path: str | Path) -> None:
+        """Take over the lessons of a file in place of the present ones, as far as the capacity reaches.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged or of another kind.
+        """
+        tensors, header = read_tensors(path, _KIND)
+        lengths = tensors["lengths"].tolist()
+        features, rewards = tensors["features"].split(lengths), tensors["rewards"].split(lengths)
+        lessons = [Lesson(x.numpy(), r.numpy()) for x, r in zip(features, rewards, strict=True)]
+        boundary = len(lessons) - header["held_out"]
+        self.training = lessons[:boundary][-self.capacity :]
+        self.held_out = lessons[boundary:][-self.holdout_capacity :]
+        self._losses = tensors["losses"].tolist()[-self.capacity :]
+        self.seen = header["seen"]

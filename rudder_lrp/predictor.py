@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from gymnasium import spaces
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rudder_lrp.features import RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, constrain_, gates
+from rudder_lrp.storage import read_tensors, write_tensors
 
-_FORMAT = "rudder_lrp.predictor.1"
+_KIND = "return predictor 1"
 
 
 class ReturnPredictor(nn.Module):
@@ -120,3 +117,35 @@ class ReturnPredictor(nn.Module):
             self.readout.bias.mul_(ratio).add_((self.return_mean - mean) / scale)
             self.return_mean.fill_(mean)
             self.return_scale.fill_(scale)
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, normalisation and the spaces' descriptions to one safetensors file, atomically."""
+        header = {
+            "structure": self.structure.value,
+            "hidden_size": self.lstm.hidden_size,
+            "observation_space": repr(self.features.observation_space),
+            "action_space": repr(self.features.action_space),
+        }
+        return write_tensors(path, self.state_dict(), _KIND, header)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> ReturnPredictor:
+        """Read a predictor that was saved for these spaces; nothing is unpickled.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged, of another kind, or made for other spaces.
+        """
+        tensors, header = read_tensors(path, _KIND)
+        for name, space in (("observation_space", observation_space), ("action_space", action_space)):
+            if header[name] != repr(space):
+                raise ValueError(
+                    f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
+                    "load it with the environment it was trained on, or train a new one"
+                )
+        features = TransitionFeatures(observation_space, action_space)
+        predictor = cls(features, header["structure"], header["hidden_size"])
+        predictor.load_state_dict(tensors)
+        return predictor

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from rudder_lrp.episodes import Episode
 from rudder_lrp.lessons import Lesson, LessonBatch
+from rudder_lrp.lrp.closed_form import valid_steps
 from rudder_lrp.predictor import ReturnPredictor
 
 Rewards = NDArray[np.float64]
@@ -40,12 +40,14 @@ def place_residual(contributions: Rewards, episode_return: float, residual: Resi
 class Redistributor(ABC):
     """Turns episodes into rewards, one a step, that sum to each episode's true return."""
 
-    causal: ClassVar[bool]
-    """True if the reward of a step needs only the steps up to it."""
-
     def __init__(self, predictor: ReturnPredictor, residual: Residual | str = Residual.LAST) -> None:
         self.predictor = predictor
         self.residual = Residual(residual)
+
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """True if the reward of a step needs only the steps up to it."""
 
     @abstractmethod
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -53,6 +55,13 @@ class Redistributor(ABC):
 
         `[B, T, F]` features, not normalised, and `[B]` lengths to `[B, T]`; zero beyond the length.
         """
+
+    def differences(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """What each step changed in the predicted return, `[B, T]`; the first one, against the readout's bias."""
+        predictions = self.predictor(features)
+        before = self.predictor.readout.bias.expand(len(predictions), 1)
+        changes = predictions - torch.cat([before, predictions[:, :-1]], dim=1)
+        return self.predictor.return_scale * changes * valid_steps(lengths, changes.shape[1])
 
     def redistribute(self, episodes: Sequence[Episode | Lesson], batch_size: int = 64) -> list[Rewards]:
         """Redistribute the return of finished episodes: one `[T]` array each, summing to its return."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.closed_form import valid_steps
 from rudder_lrp.redistribution.base import Redistributor
 
 
 class DifferenceRedistributor(Redistributor):
-    """`r_t = scale * (y_t - y_{t-1})` with `y_{-1}` the readout's bias (Arjona-Medina et al. 2019, eq. 5).
+    """`r_t = scale * (y_t - y_{t-1})` with `y_{-1}` the readout's bias (Arjona-Medina et al. 2019, section 3).
 
     Causal on every structure. Sums to the last prediction without the readout's bias, as LRP does.
     """
 
-    causal: ClassVar[bool] = True
+    @property
+    def causal(self) -> bool:
+        """Always."""
+        return True
 
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.contributions`."""
-        predictions = self.predictor(features)
-        before = self.predictor.readout.bias.expand(len(predictions), 1)
-        differences = predictions - torch.cat([before, predictions[:, :-1]], dim=1)
-        return self.predictor.return_scale * differences * valid_steps(lengths, differences.shape[1])
+        return self.differences(features, lengths)

@@ -1,0 +1,1 @@
+"""Tabular agents, and Stable-Baselines3 agents with or without credit."""

@@ -1,0 +1,154 @@
+"""Stable-Baselines3 algorithms with or without credit, from a small typed config.
+
+The agent's hyperparameters belong to the environment, were chosen on the agent without credit, and are the same
+for every credit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+import envs
+from rudder_lrp.lstm import Structure
+from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
+from rudder_lrp.sb3 import EpisodicCredit, RedistributedRewardVecEnv, RedistributedRolloutBuffer
+from rudder_lrp.training import TrainingConfig
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
+_ON_POLICY = ("PPO", "A2C")
+
+_HYPERPARAMETERS: dict[str, dict[str, Any]] = {
+    "PPO": {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01},
+    "A2C": {},
+    "DQN": {},
+    "SAC": {},
+    "TD3": {},
+}
+
+
+class Credit(StrEnum):
+    """Where the agent's reward comes from."""
+
+    LRP = "lrp"
+    """Relevance of each step for the predicted return."""
+    DIFFERENCE = "difference"
+    """What each step changed in the predicted return."""
+    NONE = "none"
+    """The environment's own reward."""
+
+
+class Delay(StrEnum):
+    """When a reward is paid, apart from every k steps."""
+
+    AUTO = "auto"
+    """At the end for Gymnasium's environments; as they are for those that pay late by themselves."""
+    END = "end"
+    """All at the last step."""
+    NONE = "none"
+    """As the environment pays it."""
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """One agent on one environment."""
+
+    env: str = "rudder_lrp/KeyToDoor-v0"
+    """Id of a registered environment."""
+    algo: str = "PPO"
+    """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3."""
+    credit: Credit = Credit.LRP
+    """Where the agent's reward comes from."""
+    structure: Structure = Structure.MARKOV
+    """Connections of the predictor's LSTM."""
+    n_envs: int = 8
+    """Parallel environments."""
+    delay: Delay | int = Delay.AUTO
+    """When the reward is paid: auto, end, none, or every so many steps."""
+    seed: int = 0
+    """Of environment, agent and predictor."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How the predictor is trained."""
+
+
+def pays_late(env_id: str) -> bool:
+    """Whether an environment's reward is delayed by its own rules."""
+    return env_id.startswith(f"{envs.NAMESPACE}/")
+
+
+def environment_factory(env_id: str, delay: Delay | int) -> Callable[[], gym.Env[Any, Any]]:
+    """A function that builds one environment with its delay.
+
+    Raises:
+        ValueError: if no such environment is registered, or the delay is no positive number of steps.
+    """
+    try:
+        gym.spec(env_id)
+    except gym.error.Error as error:
+        raise ValueError(
+            f"no environment {env_id!r} ({error}); gymnasium.pprint_registry() lists the ids there are"
+        ) from error
+    if delay is Delay.AUTO:
+        delay = Delay.NONE if pays_late(env_id) else Delay.END
+    if delay is Delay.NONE:
+        return lambda: gym.make(env_id)
+    every = None if delay is Delay.END else delay
+    return lambda: envs.DelayedReward(gym.make(env_id), every)
+
+
+def make_environment(config: AgentConfig) -> VecEnv:
+    """Build the vectorised environment with its delay, without credit; see `environment_factory`."""
+    return make_vec_env(environment_factory(config.env, config.delay), n_envs=config.n_envs, seed=config.seed)
+
+
+def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
+    """Build the algorithm on its environment, its reward redistributed as the config says.
+
+    Args:
+        config: what to build.
+        options: further arguments of the algorithm's constructor, such as `tensorboard_log`.
+
+    Raises:
+        ValueError: if algorithm, environment or their combination with the credit is not supported.
+        TypeError: if a space is not supported.
+    """
+    if config.algo not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(ALGORITHMS)}")
+    env = make_environment(config)
+    algorithm = ALGORITHMS[config.algo]
+    hyperparameters = _HYPERPARAMETERS[config.algo] | options
+    if config.credit is Credit.NONE:
+        return algorithm("MlpPolicy", env, seed=config.seed, device="cpu", **hyperparameters)
+    env = RedistributedRewardVecEnv(env, structure=config.structure, training=config.training, seed=config.seed)
+    redistributor = redistributor_for(config, env)
+    if not redistributor.causal:
+        hyperparameters |= {
+            "rollout_buffer_class": RedistributedRolloutBuffer,
+            "rollout_buffer_kwargs": {"credit": EpisodicCredit(env, redistributor)},
+        }
+    return algorithm("MlpPolicy", env, seed=config.seed, device="cpu", **hyperparameters)
+
+
+def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:
+    """The redistribution that a config asks for.
+
+    Raises:
+        ValueError: if it needs whole episodes and the algorithm has no buffer for them.
+    """
+    if config.credit is Credit.DIFFERENCE:
+        return DifferenceRedistributor(env.predictor)
+    redistributor = LRPRedistributor(env.predictor)
+    if not redistributor.causal and config.algo not in _ON_POLICY:
+        raise ValueError(
+            f"LRP on the {config.structure} structure explains finished episodes, which needs a rollout buffer, and "
+            f"{config.algo} has none; use the accumulator structure, credit 'difference', or PPO or A2C"
+        )
+    return redistributor

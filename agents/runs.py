@@ -1,0 +1,99 @@
+"""One training run from its config: train, remember the true returns, play evaluation episodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.presets import AgentConfig, build_agent
+from rudder_lrp.episodes import Episode, map_arrays
+
+Policy = Callable[[Any], Any]
+"""From an observation to an action."""
+
+
+class TrueReturns(BaseCallback):
+    """Remembers the true return of every training episode, and the step it ended at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.returns: list[float] = []
+        self.steps: list[int] = []
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            if "episode" in info:  # from the Monitor, which sits below any redistribution
+                self.returns.append(float(info["episode"]["r"]))
+                self.steps.append(self.num_timesteps)
+        return True
+
+    def recent(self, episodes: int = 100) -> float:
+        """Mean true return of the latest episodes; NaN before the first has ended."""
+        return float(np.mean(self.returns[-episodes:])) if self.returns else float("nan")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one training run came to."""
+
+    final_return: float
+    """Mean true return of the last 100 training episodes."""
+    episodes: int
+    seconds: float
+    """Wall time of `learn`."""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """Environment steps, and the mean true return of the 100 episodes before."""
+
+
+def run(config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30) -> RunResult:
+    """Train one agent from scratch.
+
+    Args:
+        config: what to train.
+        timesteps: environment steps.
+        threads: of PyTorch; fixed, so that runs side by side do not disturb each other.
+        points: length of the learning curve.
+    """
+    torch.set_num_threads(threads)
+    returns = TrueReturns()
+    model = build_agent(config)
+    start = time.perf_counter()
+    model.learn(timesteps, callback=returns)
+    seconds = time.perf_counter() - start
+    return RunResult(returns.recent(), len(returns.returns), seconds, _curve(returns, timesteps, points))
+
+
+def _curve(history: TrueReturns, timesteps: int, points: int) -> list[tuple[int, float]]:
+    steps, returns = np.array(history.steps), np.array(history.returns)
+    curve = []
+    for at in np.linspace(timesteps / points, timesteps, points).astype(int):
+        ended = int(np.searchsorted(steps, at, side="right"))
+        if ended:
+            curve.append((int(at), round(float(returns[max(ended - 100, 0) : ended].mean()), 3)))
+    return curve
+
+
+def play_episode(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Episode:
+    """Play one episode from a seeded reset."""
+    observation, _ = env.reset(seed=seed)
+    observations, actions, rewards = [observation], [], []
+    terminated = truncated = False
+    while not (terminated or truncated):
+        actions.append(policy(observation))
+        observation, reward, terminated, truncated, _ = env.step(actions[-1])
+        observations.append(observation)
+        rewards.append(float(reward))
+    stacked = map_arrays(lambda *rows: np.stack(rows), *observations)
+    return Episode(stacked, np.stack(actions), np.array(rewards), truncated and not terminated)
+
+
+def mean_return(env: gym.Env[Any, Any], policy: Policy, episodes: int, seed: int) -> float:
+    """Mean true return of a policy over evaluation episodes."""
+    return float(np.mean([play_episode(env, policy, seed + k).episode_return for k in range(episodes)]))

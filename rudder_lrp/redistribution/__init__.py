@@ -1,0 +1,15 @@
+"""Episodes to rewards with the same sum: one file a method, one base that guarantees the sum."""
+
+from rudder_lrp.redistribution.base import Redistributor, Residual, place_residual
+from rudder_lrp.redistribution.difference import DifferenceRedistributor
+from rudder_lrp.redistribution.lrp import LRPRedistributor
+from rudder_lrp.redistribution.stream import ContributionStream
+
+__all__ = [
+    "ContributionStream",
+    "DifferenceRedistributor",
+    "LRPRedistributor",
+    "Redistributor",
+    "Residual",
+    "place_residual",
+]

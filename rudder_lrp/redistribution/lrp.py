@@ -1,0 +1,58 @@
+"""Layer-wise relevance propagation: a step earns its relevance for the predicted return."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rudder_lrp.lrp.attribution import LRP, Explanation
+from rudder_lrp.lstm import Structure
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.redistribution.base import Redistributor, Residual
+
+
+class LRPRedistributor(Redistributor):
+    """The relevance of each step for the prediction at the last step (LRP-all).
+
+    Causal on the accumulator, where it equals the difference of predictions; on the other structures it explains the
+    finished episode. Through a standard LSTM relevance can leak or blow up on the way, so every episode is checked:
+    where the relevances miss the prediction by more than `tolerance` of it, the episode gets differences of predictions.
+
+    Args:
+        predictor: whose prediction is explained.
+        residual: which steps take what is left of the true return.
+        eps: stabilizer of the standard structure's denominators.
+        tolerance: relative leak that is still accepted.
+    """
+
+    def __init__(
+        self,
+        predictor: ReturnPredictor,
+        residual: Residual | str = Residual.LAST,
+        *,
+        eps: float = 1e-3,
+        tolerance: float = 0.2,
+    ) -> None:
+        super().__init__(predictor, residual)
+        self.tolerance = tolerance
+        reads = "cell" if predictor.structure is Structure.ACCUMULATOR else "hidden"
+        self._lrp = LRP(predictor.lstm, predictor.readout, eps=eps, reads=reads)
+
+    @property
+    def causal(self) -> bool:
+        """True on the accumulator."""
+        return self.predictor.structure is Structure.ACCUMULATOR
+
+    def explain(self, features: Tensor, lengths: Tensor) -> Explanation:
+        """Relevance for the normalised prediction at the last valid step, of features `[B, T, F]`."""
+        return self._lrp.explain(self.predictor.normalizer(features), lengths=lengths)
+
+    def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """See `Redistributor.contributions`."""
+        steps = self.predictor.return_scale * self.explain(features, lengths).steps
+        if self.predictor.structure is not Structure.STANDARD:
+            return steps
+        differences = self.differences(features, lengths)
+        predicted = differences.sum(dim=1)
+        leak = (steps.sum(dim=1) - predicted).abs()
+        return torch.where((leak > self.tolerance * predicted.abs())[:, None], differences, steps)

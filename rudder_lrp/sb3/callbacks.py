@@ -1,0 +1,112 @@
+"""What a person sees of a training run: scalars and timelines in TensorBoard, checkpoints beside the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Image
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
+
+from rudder_lrp.diagnosis import credit_report, timeline
+from rudder_lrp.redistribution import DifferenceRedistributor, Redistributor
+from rudder_lrp.sb3.buffers import RedistributedRolloutBuffer
+from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
+from rudder_lrp.tensorboard import as_image, draw_timeline
+
+_EXCLUDED = ("stdout", "log", "json", "csv")  # pictures belong in TensorBoard alone
+
+
+class RedistributionCallback(BaseCallback):
+    """Logs how good the credit is, draws a few episodes, and saves predictor and lessons.
+
+    Scalars under `credit/`: true and predicted return, losses at the last step and along the way, explained variance
+    on held-out lessons, quality q, residual, relevance leak, and how many steps the reward moved back.
+    Pictures under `timeline/`: true reward, prediction, redistributed reward and the features' relevance over time.
+
+    Args:
+        checkpoint_folder: where `predictor.safetensors` and `lessons.safetensors` go; none, no checkpoints.
+        checkpoint_every: environment steps between two checkpoints, and at the end.
+        pictures_every: environment steps between two rounds of pictures, and at the end.
+        n_pictures: episodes drawn in a round: from the worst to the best of the latest held-out ones.
+        n_lessons: latest held-out episodes that the scalars are computed on.
+    """
+
+    def __init__(
+        self,
+        checkpoint_folder: str | Path | None = None,
+        *,
+        checkpoint_every: int = 50_000,
+        pictures_every: int = 50_000,
+        n_pictures: int = 3,
+        n_lessons: int = 16,
+    ) -> None:
+        super().__init__()
+        self.checkpoint_folder = Path(checkpoint_folder) if checkpoint_folder is not None else None
+        self.checkpoint_every = checkpoint_every
+        self.pictures_every = pictures_every
+        self.n_pictures = n_pictures
+        self.n_lessons = n_lessons
+        self._next_checkpoint = checkpoint_every
+        self._next_pictures = pictures_every
+
+    def _on_training_start(self) -> None:
+        env = unwrap_vec_wrapper(self.training_env, RedistributedRewardVecEnv)
+        if env is None:
+            raise ValueError(
+                "RedistributionCallback found no RedistributedRewardVecEnv around the training environment; wrap it "
+                "before building the model, or leave the callback out"
+            )
+        self._env = env
+        buffer = getattr(self.model, "rollout_buffer", None)
+        self._redistributor: Redistributor = DifferenceRedistributor(env.predictor)
+        if isinstance(buffer, RedistributedRolloutBuffer):
+            self._redistributor = buffer.credit.redistributor
+        if self.checkpoint_folder is not None:
+            self.checkpoint_folder.mkdir(parents=True, exist_ok=True)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._log_scalars()
+        if self.num_timesteps >= self._next_pictures:
+            self._next_pictures = self.num_timesteps + self.pictures_every
+            self._draw()
+        if self.num_timesteps >= self._next_checkpoint:
+            self._next_checkpoint = self.num_timesteps + self.checkpoint_every
+            self.save()
+
+    def _on_training_end(self) -> None:
+        self._draw()
+        self.logger.dump(self.num_timesteps)
+        self.save()
+
+    def _log_scalars(self) -> None:
+        online = self._env.online
+        self.logger.record("credit/q", online.q)
+        self.logger.record("credit/explained_variance", online.quality.explained_variance)
+        self.logger.record("credit/loss_last", online.quality.loss_last)
+        self.logger.record("credit/loss_along", online.quality.loss_along)
+        if lessons := online.lessons.held_out[-self.n_lessons :]:
+            for name, value in credit_report(self._redistributor, lessons).items():
+                self.logger.record(f"credit/{name}", value)
+
+    def _draw(self) -> None:
+        lessons = sorted(self._env.online.lessons.held_out[-self.n_lessons :], key=lambda e: e.episode_return)
+        if not lessons:
+            return
+        last = len(lessons) - 1
+        for number in range(self.n_pictures):
+            lesson = lessons[round(number * last / max(self.n_pictures - 1, 1))]
+            figure = draw_timeline(timeline(self._redistributor, lesson), f"after {self.num_timesteps:,} steps")
+            image = Image(as_image(figure), dataformats="HWC")
+            self.logger.record(f"timeline/{number + 1}_of_{self.n_pictures}", image, exclude=_EXCLUDED)
+
+    def save(self) -> None:
+        """Write predictor and lessons into the checkpoint folder, each whole or not at all."""
+        if self.checkpoint_folder is None:
+            return
+        self._env.predictor.save(self.checkpoint_folder / "predictor.safetensors")
+        if len(self._env.online.lessons):
+            self._env.online.lessons.save(self.checkpoint_folder / "lessons.safetensors")

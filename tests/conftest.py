@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from rudder_lrp.episodes import Episode
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+class RandomLengths(gym.Env[np.ndarray, int]):
+    """Episodes of random length, ended or cut off at random; any reward, also at every step."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, longest: int = 12) -> None:
+        self.longest = longest
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.left = int(self.np_random.integers(1, self.longest + 1))
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.left -= 1
+        reward = float(self.np_random.normal()) * 3 + action * 2
+        cut = self.left == 0 and self.np_random.random() < 0.5
+        return self._observation(), reward, self.left == 0 and not cut, cut, {}
+
+    def _observation(self) -> np.ndarray:
+        return self.np_random.normal(size=3).astype(np.float32)
+
+
+@pytest.fixture
+def random_env() -> Callable[[], gym.Env]:
+    return RandomLengths
+
+
+def make_episode(rng: np.random.Generator, steps: int, rewards: np.ndarray | None = None) -> Episode:
+    """A random episode in the spaces of `RandomLengths`."""
+    observations = rng.normal(size=(steps + 1, 3)).astype(np.float32)
+    actions = rng.integers(2, size=steps)
+    if rewards is None:
+        rewards = np.zeros(steps)
+        rewards[-1] = 2.0 * actions.sum() + observations[:, 0].sum()
+    return Episode(observations, actions, rewards)
+
+
+SPACES = (RandomLengths.observation_space, RandomLengths.action_space)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rudder_lrp.lstm import Structure
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.redistribution import ContributionStream, DifferenceRedistributor
+from tests.conftest import SPACES
+
+
+@pytest.fixture(params=list(Structure))
+def predictor(request) -> ReturnPredictor:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=request.param, hidden_size=8)
+    predictor.rescale_(-3.0, 7.0)
+    return predictor
+
+
+def test_the_stream_says_online_what_the_differences_say_offline(predictor) -> None:
+    features = torch.randn(2, 9, len(predictor.features))
+    offline = DifferenceRedistributor(predictor).contributions(features, torch.tensor([9, 9]))
+    stream = ContributionStream(predictor, 2)
+    online = np.stack([stream.step(features[:, t].numpy()) for t in range(9)], axis=1)
+    np.testing.assert_allclose(online, offline.detach().numpy(), atol=1e-5)
+
+
+def test_restarting_one_episode_leaves_the_others_alone(predictor) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 2, len(predictor.features))).astype(np.float32)
+    interrupted, fresh = ContributionStream(predictor, 2), ContributionStream(predictor, 2)
+    untouched = ContributionStream(predictor, 2)
+    for row in rows[:2]:
+        interrupted.step(row)
+        untouched.step(row)
+    interrupted.restart(np.array([True, False]))
+    for row in rows[2:]:
+        after, new, old = interrupted.step(row), fresh.step(row), untouched.step(row)
+        np.testing.assert_allclose(after, [new[0], old[1]], atol=1e-6)
+
+
+def test_replaying_the_beginnings_equals_having_followed_them(predictor) -> None:
+    rows = np.random.default_rng(0).normal(size=(5, 2, len(predictor.features))).astype(np.float32)
+    followed, replayed = ContributionStream(predictor, 2), ContributionStream(predictor, 2)
+    for row in rows[:4]:
+        followed.step(row)
+    replayed.replay([list(rows[:4, 0]), list(rows[:4, 1])])
+    np.testing.assert_allclose(replayed.step(rows[4]), followed.step(rows[4]), atol=1e-5)
+    np.testing.assert_allclose(replayed.predicted_returns, followed.predicted_returns, atol=1e-5)
+    replayed.replay([[], list(rows[:1, 1])])
+    np.testing.assert_allclose(replayed.step(rows[1])[0], ContributionStream(predictor, 2).step(rows[1])[0], atol=1e-5)

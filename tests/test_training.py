@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rudder_lrp.lessons import Lesson, LessonBatch
+from rudder_lrp.lstm import Structure
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.training import TrainingConfig, evaluate, fit, losses
+from tests.conftest import SPACES, make_episode
+
+
+@pytest.mark.parametrize("structure", list(Structure))
+def test_a_predictor_learns_a_return_that_the_steps_add_up_to(structure) -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, int(rng.integers(5, 15))) for _ in range(400)]
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure)
+    quality = fit(predictor, episodes, TrainingConfig(updates=400))
+    assert quality.explained_variance > 0.8
+
+
+def test_the_losses_are_means_of_squares_over_valid_steps_only() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    lessons = [Lesson(np.ones((t, len(predictor.features)), dtype=np.float32), np.ones(t)) for t in (1, 3)]
+    batch = LessonBatch.collate(lessons)
+    predictions = predictor(batch.features).detach()
+    errors = losses(predictor, batch)
+    expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - 3).square().mean()]
+    torch.testing.assert_close(errors.along, torch.stack(expected))
+    torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 3).square())
+
+
+def test_equal_returns_are_refused_with_a_remedy() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, 4, np.ones(4)) for _ in range(10)]
+    with pytest.raises(ValueError, match=r"all 8 lessons have the same return \(4.0\).*exploration"):
+        fit(ReturnPredictor.for_spaces(*SPACES), episodes)
+
+
+def test_equal_held_out_returns_earn_no_trust() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    lesson = Lesson(np.ones((2, len(predictor.features)), dtype=np.float32), np.ones(2))
+    assert evaluate(predictor, [lesson, lesson]).q == 0.0
+
+
+def test_episodes_of_one_step_can_be_learnt_from() -> None:
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    fit(predictor, [make_episode(rng, 1) for _ in range(20)], TrainingConfig(updates=2))
+
+
+def test_same_seed_same_training() -> None:
+    def weights() -> torch.Tensor:
+        rng = np.random.default_rng(0)
+        predictor = ReturnPredictor.for_spaces(*SPACES, seed=4)
+        fit(predictor, [make_episode(rng, 6) for _ in range(50)], TrainingConfig(updates=20))
+        return torch.cat([p.detach().flatten() for p in predictor.parameters()])
+
+    assert torch.equal(weights(), weights())
