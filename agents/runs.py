@@ -26,13 +26,21 @@ class TrueReturns(BaseCallback):
         super().__init__()
         self.returns: list[float] = []
         self.steps: list[int] = []
+        self.outcomes: list[dict[str, float]] = []
+        """What the environment said of each finished episode: the true-or-false entries of its last info."""
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:  # from the Monitor, which sits below any redistribution
                 self.returns.append(float(info["episode"]["r"]))
                 self.steps.append(self.num_timesteps)
+                self.outcomes.append({key: float(value) for key, value in info.items() if isinstance(value, bool)})
         return True
+
+    def recent_outcomes(self, episodes: int = 100) -> dict[str, float]:
+        """Share of the latest episodes in which each true-or-false entry of the last info was true."""
+        latest = self.outcomes[-episodes:]
+        return {key: float(np.mean([outcome[key] for outcome in latest])) for key in (latest or [{}])[0]}
 
     def recent(self, episodes: int = 100) -> float:
         """Mean true return of the latest episodes; NaN before the first has ended."""
@@ -48,6 +56,8 @@ class RunResult:
     episodes: int
     seconds: float
     """Wall time of `learn`."""
+    outcomes: dict[str, float] = field(default_factory=dict)
+    """Share of the last 100 training episodes in which each true-or-false entry of the last info was true."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """Environment steps, and the mean true return of the 100 episodes before."""
 
@@ -67,7 +77,8 @@ def run(config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30)
     start = time.perf_counter()
     model.learn(timesteps, callback=returns)
     seconds = time.perf_counter() - start
-    return RunResult(returns.recent(), len(returns.returns), seconds, _curve(returns, timesteps, points))
+    curve = _curve(returns, timesteps, points)
+    return RunResult(returns.recent(), len(returns.returns), seconds, returns.recent_outcomes(), curve)
 
 
 def _curve(history: TrueReturns, timesteps: int, points: int) -> list[tuple[int, float]]:

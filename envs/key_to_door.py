@@ -42,6 +42,7 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
     Reward: an apple pays the episode's apple value at once, uniform in [1, 10); the door pays 10 with the key, else 0.
     Delay: about 100 frames between key and door.
     Optimal return: 65 on average: ten apples of 5.5 each, all within reach of 90 frames, and the door.
+    Info: `key`, `apples` (number eaten), `paid` (whether the door paid), `decisive`.
     Decisive steps: taking the key, eating an apple, opening the door.
 
     Args:
@@ -105,7 +106,7 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         over = self._opened or (self._room == 2 and self._frame == self.frames[2])
         if not over and self._frame == self.frames[self._room]:
             self._enter(self._room + 1)
-        info = {"decisive": decisive, "key": self._has_key, "apples": self._eaten, "door": self._opened}
+        info = {"decisive": decisive, "key": self._has_key, "apples": self._eaten, "paid": self._opened and self._has_key}
         return self._observation(), reward, over, False, info
 
     def _take(self, cell: NDArray[np.float32]) -> float:

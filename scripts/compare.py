@@ -81,9 +81,7 @@ def _jobs(options: Options) -> Iterator[tuple[int, str]]:
 
 def _run_or_load(options: Options, arm: str, seed: int) -> RunResult:
     config = arm_config(options, arm, seed)
-    settings = json.dumps([asdict(config), options.timesteps], sort_keys=True)
-    name = hashlib.sha256(settings.encode()).hexdigest()[:16]
-    path = options.runs / f"{arm.replace('/', '-')}_{seed}_{name}.json"
+    path = options.runs / f"{arm.replace('/', '-')}_{config.seed}_{_fingerprint(config, options.timesteps)}.json"
     if path.is_file():
         return RunResult(**json.loads(path.read_text()))
     result = run(config, options.timesteps)
@@ -94,11 +92,19 @@ def _run_or_load(options: Options, arm: str, seed: int) -> RunResult:
     return result
 
 
+def _fingerprint(config: AgentConfig, timesteps: int) -> str:
+    settings = asdict(config)
+    if config.credit is Credit.NONE:
+        del settings["structure"], settings["training"]
+    return hashlib.sha256(json.dumps([settings, timesteps], sort_keys=True).encode()).hexdigest()[:12]
+
+
 def _summary(runs: list[RunResult]) -> dict[str, Any]:
     finals = [round(result.final_return, 2) for result in runs]
     return {
         "mean": round(float(np.mean(finals)), 2),
         "final_returns": finals,
+        "outcomes": [result.outcomes for result in runs],
         "median_seconds": round(float(np.median([result.seconds for result in runs])), 1),
         "curves": [result.curve for result in runs],
     }
