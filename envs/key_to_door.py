@@ -106,7 +106,12 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         over = self._opened or (self._room == 2 and self._frame == self.frames[2])
         if not over and self._frame == self.frames[self._room]:
             self._enter(self._room + 1)
-        info = {"decisive": decisive, "key": self._has_key, "apples": self._eaten, "paid": self._opened and self._has_key}
+        info = {
+            "decisive": decisive,
+            "key": self._has_key,
+            "apples": self._eaten,
+            "paid": self._opened and self._has_key,
+        }
         return self._observation(), reward, over, False, info
 
     def _take(self, cell: NDArray[np.float32]) -> float:

@@ -77,3 +77,24 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
         observation[3 + self._brand] = 1.0
         observation[-1] = self._step
         return observation
+
+
+def simulate(brand: int, repair: bool, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A whole episode at once, by the rules of `WatchRepair`; for tabular agents, which need a great many.
+
+    Returns:
+        Observations `[STEPS + 1, 8]` and rewards `[STEPS]`.
+    """
+    observations = np.zeros((STEPS + 1, 4 + BRANDS), dtype=np.float32)
+    observations[1:, 0] = repair
+    observations[1:, 1] = np.cumsum(rng.random(STEPS) < JAM_PROBABILITY)
+    observations[1:, 2] = np.cumsum(rng.random(STEPS) < FLAT_PROBABILITY)
+    observations[:, 3 + brand] = 1.0
+    observations[:, -1] = np.arange(STEPS + 1)
+    rewards = np.zeros(STEPS)
+    if repair:
+        _, jams, flats = observations[-1, :3]
+        rewards[0] = -rng.normal(REPAIR_COST[brand], REPAIR_COST_SD[brand])
+        delivery = rng.normal(DELIVERY_COST[brand], DELIVERY_COST_SD)
+        rewards[-1] += PRICE[brand] - delivery - JAM_COST * jams - FLAT_COST * flats
+    return observations, rewards

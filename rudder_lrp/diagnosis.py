@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from rudder_lrp.episodes import Array
 from rudder_lrp.lessons import Lesson, LessonBatch
 from rudder_lrp.metrics import steps_moved_back
-from rudder_lrp.redistribution.base import Redistributor
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.redistribution import LRPRedistributor, Redistributor
 from rudder_lrp.tensorboard import Timeline
 
 
@@ -50,6 +52,13 @@ def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> di
     }
 
 
+def feature_relevance(predictor: ReturnPredictor, lesson: Lesson) -> Array:
+    """LRP relevance `[T, F]` of an episode's features for the return predicted at its end, in return units."""
+    batch = LessonBatch.collate([lesson])
+    explanation = LRPRedistributor(predictor).explain(batch.features, batch.lengths)
+    return (predictor.return_scale * explanation.inputs)[0].numpy()
+
+
 def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
     """All that is worth drawing of one episode."""
     predictor = redistributor.predictor
@@ -60,6 +69,6 @@ def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
         rewards=lesson.rewards,
         redistributed=redistributor.redistribute([lesson])[0],
         predictions=predictions.numpy(),
-        relevance=redistributor.feature_relevance(lesson),
+        relevance=feature_relevance(predictor, lesson),
         feature_names=predictor.features.names,
     )

@@ -73,7 +73,7 @@ class Episode:
             raise ValueError(f"an episode of {steps} rewards needs {steps} actions, got {len(self.actions)}")
         if (rows := _row_counts(self.observations)) != {steps + 1}:
             raise ValueError(
-                f"an episode of {steps} steps needs {steps + 1} observations (the last one included), got {sorted(rows)}"
+                f"{steps} steps need {steps + 1} observations, the one they end in included; got {sorted(rows)}"
             )
         check_finite(self.rewards)
 
@@ -118,7 +118,7 @@ def repair_terminal(
     if not dones.any():
         return observations
     repaired = map_arrays(np.copy, observations)
-    for index in np.flatnonzero(dones):
+    for index in np.flatnonzero(dones).tolist():
         if "terminal_observation" not in infos[index]:
             raise ValueError(
                 f"environment {index} is done, but its info lacks 'terminal_observation'; "
@@ -162,7 +162,7 @@ class EpisodeRecorder:
         """
         if self._observations is None:
             raise RuntimeError("reset the environment before stepping it")
-        for index in np.flatnonzero(~np.isfinite(rewards)):
+        for index in np.flatnonzero(~np.isfinite(rewards)).tolist():
             raise ValueError(
                 f"environment {index} paid {rewards[index]} at step {len(self._rows[index])} of its episode: rewards "
                 "must be finite; mend the environment or clip its reward"

@@ -7,7 +7,7 @@ out: where reward comes late it is the very answer that the earlier steps are to
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,4 +165,4 @@ class RunningNormalizer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Normalise `[..., F]`; features that never varied come out as zero or their plain deviation."""
         scale = torch.where(self.variance > 1e-8, self.variance, 1.0).rsqrt()
-        return cast(Tensor, ((features - self.mean) * scale).clamp(-_CLIP, _CLIP))
+        return ((features - self.mean) * scale).clamp(-_CLIP, _CLIP)

@@ -80,9 +80,7 @@ class LessonBuffer:
         seed: of the draws.
     """
 
-    def __init__(
-        self, capacity: int = 512, holdout_every: int = 5, holdout_capacity: int = 64, seed: int = 0
-    ) -> None:
+    def __init__(self, capacity: int = 512, holdout_every: int = 5, holdout_capacity: int = 64, seed: int = 0) -> None:
         if capacity < 2 or holdout_every < 2 or holdout_capacity < 1:
             raise ValueError(
                 f"a lesson buffer needs capacity >= 2, holdout_every >= 2 and holdout_capacity >= 1, "
@@ -144,11 +142,12 @@ class LessonBuffer:
         return list(self._rng.permutation(by_length.reshape(count, size)))
 
     def _error_weights(self) -> NDArray[np.float64]:
-        losses = np.array(self._losses)
+        losses = np.array(self._losses, dtype=np.float64)
         known = np.isfinite(losses)
         ceiling = max(losses[known].max(initial=0.0), 1e-12)
-        weights = np.exp(np.where(known, losses / ceiling, 1.0))
-        return weights / weights.sum()
+        weights: NDArray[np.float64] = np.exp(np.where(known, losses / ceiling, 1.0))
+        weights /= weights.sum()
+        return weights
 
     def record_losses(self, indices: NDArray[np.int64], losses: Sequence[float]) -> None:
         """Remember how wrong the predictor was on lessons of `training`."""

@@ -50,14 +50,38 @@ class Trace(NamedTuple):
     """Hidden state, `[B, T + 1, H]`."""
 
 
+class LayerWeights(NamedTuple):
+    """Weights of one layer and direction of an LSTM, the rows in PyTorch's gate order i, f, g, o."""
+
+    W: Tensor
+    """From the inputs, `[4 H, F]`."""
+    U: Tensor
+    """From the hidden state, `[4 H, H]`."""
+    b: Tensor
+    """Both biases together, `[4 H]`; zero for an LSTM without bias."""
+
+    @classmethod
+    def of(cls, lstm: nn.LSTM) -> LayerWeights:
+        """Read them from a one-layer LSTM."""
+        W, U = lstm.get_parameter("weight_ih_l0"), lstm.get_parameter("weight_hh_l0")
+        if not lstm.bias:
+            return cls(W, U, W.new_zeros(len(W)))
+        return cls(W, U, lstm.get_parameter("bias_ih_l0") + lstm.get_parameter("bias_hh_l0"))
+
+
+def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
+    """Rows of the weights that belong to the gates i, f, g, o."""
+    i, f, g, o = (slice(at * hidden, (at + 1) * hidden) for at in range(4))
+    return i, f, g, o
+
+
 def gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gates of all steps at once from the inputs `[B, T, F]` and the hidden states before them `[B, T, H]`.
 
     Returns `(i, f, g, o)`, each `[B, T, H]`, in PyTorch's order.
     """
-    bias = lstm.bias_ih_l0 + lstm.bias_hh_l0 if lstm.bias else None
-    preactivation = nn.functional.linear(inputs, lstm.weight_ih_l0, bias)
-    preactivation = preactivation + previous_h @ lstm.weight_hh_l0.T
+    W, U, b = LayerWeights.of(lstm)
+    preactivation = nn.functional.linear(inputs, W, b) + previous_h @ U.T
     i, f, g, o = preactivation.chunk(4, dim=-1)
     return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
@@ -86,24 +110,24 @@ def constrain_(lstm: nn.LSTM, structure: Structure) -> None:
     """Set the weights that `structure` forbids to their fixed value, in place; call it after each update."""
     if structure is Structure.STANDARD:
         return
-    hidden = lstm.hidden_size
+    _, f, g, o = gate_rows(lstm.hidden_size)
     with torch.no_grad():
-        lstm.weight_hh_l0[2 * hidden : 3 * hidden] = 0.0
+        lstm.get_parameter("weight_hh_l0")[g] = 0.0
         if structure is Structure.ACCUMULATOR:
-            for rows in (slice(hidden, 2 * hidden), slice(3 * hidden, 4 * hidden)):
-                lstm.weight_ih_l0[rows] = 0.0
-                lstm.weight_hh_l0[rows] = 0.0
-                lstm.bias_ih_l0[rows] = _PINNED_OPEN
-                lstm.bias_hh_l0[rows] = 0.0
+            for rows in (f, o):
+                lstm.get_parameter("weight_ih_l0")[rows] = 0.0
+                lstm.get_parameter("weight_hh_l0")[rows] = 0.0
+                lstm.get_parameter("bias_ih_l0")[rows] = _PINNED_OPEN
+                lstm.get_parameter("bias_hh_l0")[rows] = 0.0
 
 
 def structure_of(lstm: nn.LSTM) -> Structure:
     """Find the narrowest structure that the weights of a one-layer LSTM satisfy."""
-    hidden = lstm.hidden_size
-    if lstm.weight_hh_l0[2 * hidden : 3 * hidden].any():
+    _, f, g, o = gate_rows(lstm.hidden_size)
+    W, U, b = LayerWeights.of(lstm)
+    if U[g].any():
         return Structure.STANDARD
-    for rows in (slice(hidden, 2 * hidden), slice(3 * hidden, 4 * hidden)):
-        connected = lstm.weight_ih_l0[rows].any() or lstm.weight_hh_l0[rows].any()
-        if connected or not lstm.bias or (lstm.bias_ih_l0 + lstm.bias_hh_l0)[rows].min() < _PINNED_OPEN:
+    for rows in (f, o):
+        if W[rows].any() or U[rows].any() or b[rows].min() < _PINNED_OPEN:
             return Structure.MARKOV
     return Structure.ACCUMULATOR

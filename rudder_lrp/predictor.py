@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.features import RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, constrain_, gates
+from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates
 from rudder_lrp.storage import read_tensors, write_tensors
 
 _KIND = "return predictor 1"
@@ -63,17 +63,18 @@ class ReturnPredictor(nn.Module):
         return cls(TransitionFeatures(observation_space, action_space), **options)
 
     def _initialise(self) -> None:
-        hidden = self.lstm.hidden_size
+        i, f, _, _ = gate_rows(self.lstm.hidden_size)
+        bias = self.lstm.get_parameter("bias_ih_l0")
         with torch.no_grad():
             self.readout.bias.zero_()
             self.readout.weight.mul_(0.1)
-            self.lstm.bias_ih_l0.zero_()
-            self.lstm.bias_hh_l0.zero_()
+            bias.zero_()
+            self.lstm.get_parameter("bias_hh_l0").zero_()
             # A forget gate that starts open remembers about e^3 = 20 steps at once, and learns the rest.
-            self.lstm.bias_ih_l0[hidden : 2 * hidden] = 3.0
+            bias[f] = 3.0
             if self.structure is Structure.ACCUMULATOR:
                 # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
-                self.lstm.bias_ih_l0[:hidden] = -3.0
+                bias[i] = -3.0
         self.constrain_()
 
     def constrain_(self) -> None:

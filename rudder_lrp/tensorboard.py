@@ -101,7 +101,9 @@ def _draw_relevance(axes: Axes, relevance: Array, names: Sequence[str], most: in
         shown, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest", origin="upper"
     )
     axes.set_yticks(range(len(strongest)), [names[at] for at in strongest], fontsize=7)
-    axes.set_title("relevance of the features (blue raised the predicted return, red lowered it)", fontsize=9, loc="left")
+    axes.set_title(
+        "relevance of the features (blue raised the predicted return, red lowered it)", fontsize=9, loc="left"
+    )
     assert axes.figure is not None
     axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03)
 

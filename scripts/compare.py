@@ -71,7 +71,10 @@ def compare(options: Options) -> dict[str, dict[str, Any]]:
         futures = {pool.submit(_run_or_load, options, arm, seed): arm for seed, arm in _jobs(options)}
         for future in as_completed(futures):
             results[futures[future]].append(future.result())
-            print(f"{futures[future]:<20} {future.result().final_return:9.2f} {future.result().seconds:7.0f} s", flush=True)
+            print(
+                f"{futures[future]:<20} {future.result().final_return:9.2f} {future.result().seconds:7.0f} s",
+                flush=True,
+            )
     return {arm: _summary(runs) for arm, runs in results.items()}
 
 

@@ -1,6 +1,6 @@
 """Explain one episode with a saved predictor: a timeline as PNG, a table of the steps that got most credit.
 
-    python scripts/explain.py --predictor runs/.../predictor.safetensors --env LunarLander-v3 --model runs/.../model.zip
+python scripts/explain.py --predictor runs/.../predictor.safetensors --env LunarLander-v3 --model runs/.../model.zip
 """
 
 from __future__ import annotations

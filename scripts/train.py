@@ -1,7 +1,7 @@
 """Train an agent on delayed reward, with or without credit, and say what came of it.
 
-    python scripts/train.py                                   # key-to-door, PPO, LRP
-    python scripts/train.py --env LunarLander-v3 --credit difference
+python scripts/train.py                                   # key-to-door, PPO, LRP
+python scripts/train.py --env LunarLander-v3 --credit difference
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def test_episode_knows_its_return_and_length() -> None:
 @pytest.mark.parametrize(
     ("observations", "actions", "rewards", "message"),
     [
-        (np.zeros((3, 2)), np.zeros(3), np.zeros(3), "needs 4 observations .* got .3."),
+        (np.zeros((3, 2)), np.zeros(3), np.zeros(3), "need 4 observations, .* got .3."),
         (np.zeros((4, 2)), np.zeros(2), np.zeros(3), "needs 3 actions, got 2"),
         (np.zeros((1, 2)), np.zeros(0), np.zeros(0), "at least one step"),
         (np.zeros((4, 2)), np.zeros(3), [0.0, np.nan, 0.0], "nan at index 1"),

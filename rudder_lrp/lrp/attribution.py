@@ -55,9 +55,7 @@ class LRP:
         self.reads = reads
 
     @overload
-    def attribute(
-        self, inputs: Tensor, target: int | None = None, *, lengths: Tensor | None = None
-    ) -> Tensor: ...
+    def attribute(self, inputs: Tensor, target: int | None = None, *, lengths: Tensor | None = None) -> Tensor: ...
 
     @overload
     def attribute(
@@ -100,6 +98,7 @@ class LRP:
         bias = self.readout.bias[target] if self.readout.bias is not None else weight.new_zeros(())
         cell_input = CellInput.of(self.lstm)
         z = cell_input.preactivation(inputs, trace_.h[:, :-1])
+        written = None
         if structure_of(self.lstm) is Structure.STANDARD:
             y = state @ weight + bias
             scale = y / stabilize(y, self.eps)
@@ -114,10 +113,7 @@ class LRP:
             initial, readout_bias = torch.zeros_like(stabilizer), bias.expand(len(inputs))
         relevance = inputs * (shares @ cell_input.W)
         of_bias = shares @ cell_input.b
-        if structure_of(self.lstm) is Structure.STANDARD:
-            steps = relevance.sum(2) + of_bias
-        else:
-            steps = written.sum(2)
+        steps = relevance.sum(2) + of_bias if written is None else written.sum(2)
         ledger = Ledger(relevance.sum((1, 2)), of_bias.sum(1), readout_bias, stabilizer, initial)
         return Explanation(relevance, steps, ledger)
 

@@ -16,7 +16,9 @@ def check_modules(lstm: nn.Module, readout: nn.Module) -> None:
     if not isinstance(lstm, nn.LSTM):
         raise TypeError(f"LRP explains torch.nn.LSTM, got {type(lstm).__name__}; rebuild the model with an nn.LSTM")
     if not isinstance(readout, nn.Linear):
-        raise TypeError(f"LRP reads out through torch.nn.Linear, got {type(readout).__name__}; pass the last linear layer")
+        raise TypeError(
+            f"LRP reads out through torch.nn.Linear, got {type(readout).__name__}; pass the last linear layer"
+        )
     if lstm.num_layers != 1 or lstm.bidirectional or lstm.proj_size:
         raise ValueError(
             "LRP supports one layer, one direction and no projection, got "

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.lrp.closed_form import valid_steps
 from rudder_lrp.lrp.rules import sign, stabilize
-from rudder_lrp.lstm import Trace
+from rudder_lrp.lstm import LayerWeights, Trace, gate_rows
 
 
 class CellInput(NamedTuple):
@@ -35,10 +35,9 @@ class CellInput(NamedTuple):
     @classmethod
     def of(cls, lstm: nn.LSTM) -> CellInput:
         """Cut them out of a one-layer LSTM."""
-        rows = slice(2 * lstm.hidden_size, 3 * lstm.hidden_size)
-        weight = lstm.weight_ih_l0
-        bias = (lstm.bias_ih_l0 + lstm.bias_hh_l0)[rows] if lstm.bias else weight.new_zeros(lstm.hidden_size)
-        return cls(weight[rows], lstm.weight_hh_l0[rows], bias)
+        rows = gate_rows(lstm.hidden_size)[2]
+        W, U, b = LayerWeights.of(lstm)
+        return cls(W[rows], U[rows], b[rows])
 
     def preactivation(self, inputs: Tensor, previous_h: Tensor) -> Tensor:
         """`z = W x + U h + b` of all steps, `[B, T, H]`."""
@@ -56,7 +55,9 @@ class Propagated(NamedTuple):
     """Relevance that arrived at h_0 and c_0, `[B]`."""
 
 
-def propagate(trace: Trace, z: Tensor, cell_input: CellInput, R_last: Tensor, lengths: Tensor, eps: float) -> Propagated:
+def propagate(
+    trace: Trace, z: Tensor, cell_input: CellInput, R_last: Tensor, lengths: Tensor, eps: float
+) -> Propagated:
     """Carry relevance from the last valid hidden (or cell) state back to the cell inputs of all steps.
 
     Args:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rudder_lrp.lrp.rules import stabilize
+from rudder_lrp.lstm import LayerWeights
 
 
 def attribute_sequence(lstm: nn.LSTM, readout: nn.Linear, x: Tensor, target: int, eps: float) -> Tensor:
@@ -17,8 +18,7 @@ def attribute_sequence(lstm: nn.LSTM, readout: nn.Linear, x: Tensor, target: int
     Starts from `R(y) = y`, follows Arras et al. 2019, section 2; biases and the stabilizer absorb their share.
     """
     hidden = lstm.hidden_size
-    W, U = lstm.weight_ih_l0, lstm.weight_hh_l0
-    b = lstm.bias_ih_l0 + lstm.bias_hh_l0 if lstm.bias else x.new_zeros(4 * hidden)
+    W, U, b = LayerWeights.of(lstm)
     W_g, U_g = W[2 * hidden : 3 * hidden], U[2 * hidden : 3 * hidden]
     h, c = [x.new_zeros(hidden)], [x.new_zeros(hidden)]
     i, f, g, z_g = [], [], [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.attribution import LRP, Explanation
+from rudder_lrp.lrp.attribution import LRP, Explanation, Reads
 from rudder_lrp.lstm import Structure
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Redistributor, Residual
@@ -16,7 +16,7 @@ class LRPRedistributor(Redistributor):
 
     Causal on the accumulator, where it equals the difference of predictions; on the other structures it explains the
     finished episode. Through a standard LSTM relevance can leak or blow up on the way, so every episode is checked:
-    where the relevances miss the prediction by more than `tolerance` of it, the episode gets differences of predictions.
+    where the relevances miss the prediction by more than `tolerance` of it, it gets differences of predictions.
 
     Args:
         predictor: whose prediction is explained.
@@ -35,7 +35,7 @@ class LRPRedistributor(Redistributor):
     ) -> None:
         super().__init__(predictor, residual)
         self.tolerance = tolerance
-        reads = "cell" if predictor.structure is Structure.ACCUMULATOR else "hidden"
+        reads: Reads = "cell" if predictor.structure is Structure.ACCUMULATOR else "hidden"
         self._lrp = LRP(predictor.lstm, predictor.readout, eps=eps, reads=reads)
 
     @property

@@ -36,7 +36,7 @@ class EpisodicCredit:
         self, env: RedistributedRewardVecEnv | None = None, redistributor: Redistributor | None = None
     ) -> None:
         self._env = env
-        self._redistributor = redistributor
+        self.redistributor = redistributor
         if env is not None:
             env.keep_finished_episodes()
 
@@ -53,7 +53,7 @@ class EpisodicCredit:
             RuntimeError: if not connected to an environment.
             ValueError: if the buffer holds other rewards than the wrapper handed out.
         """
-        if self._env is None or self._redistributor is None:
+        if self._env is None or self.redistributor is None:
             raise RuntimeError(
                 "the rollout buffer lost its environment when the model was saved; load the model with "
                 "rollout_buffer_kwargs={'credit': EpisodicCredit(env, redistributor)}"
@@ -62,7 +62,7 @@ class EpisodicCredit:
         whole = [e for e in self._env.take_finished_episodes() if self._start(e, len(rewards)) >= 0]
         if self._env.online.q == 0.0 or not whole:
             return corrections
-        redistributed = self._redistributor.redistribute([episode.lesson for episode in whole])
+        redistributed = self.redistributor.redistribute([episode.lesson for episode in whole])
         for episode, credit in zip(whole, redistributed, strict=True):
             start = self._start(episode, len(rewards))
             rows = slice(start, start + len(credit))

@@ -60,7 +60,7 @@ class RedistributionCallback(BaseCallback):
         self._env = env
         buffer = getattr(self.model, "rollout_buffer", None)
         self._redistributor: Redistributor = DifferenceRedistributor(env.predictor)
-        if isinstance(buffer, RedistributedRolloutBuffer):
+        if isinstance(buffer, RedistributedRolloutBuffer) and buffer.credit.redistributor is not None:
             self._redistributor = buffer.credit.redistributor
         if self.checkpoint_folder is not None:
             self.checkpoint_folder.mkdir(parents=True, exist_ok=True)

@@ -100,8 +100,8 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         observations = self.venv.reset()
         self._recorder.start(observations)
         self._stream.restart(np.ones(self.num_envs, dtype=bool))
-        for rows in (*self._features, *self._handed):
-            rows.clear()
+        self._features = [[] for _ in range(self.num_envs)]
+        self._handed = [[] for _ in range(self.num_envs)]
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:

@@ -82,9 +82,7 @@ def test_closed_form_relevance_sums_to_the_prediction_without_the_readout_bias(s
     with torch.no_grad():
         total = redistributor.contributions(features, lengths).sum(1)
         last = predictor(features)[[0, 1], lengths - 1]
-    torch.testing.assert_close(
-        total, predictor.return_scale * (last - predictor.readout.bias), rtol=0, atol=1e-10
-    )
+    torch.testing.assert_close(total, predictor.return_scale * (last - predictor.readout.bias), rtol=0, atol=1e-10)
 
 
 def test_spread_residual_is_the_same_at_every_step() -> None:

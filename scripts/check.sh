@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Everything that CI checks: lint, types, tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export OMP_NUM_THREADS=1
+ruff format --check .
+ruff check .
+mypy
+python -m pytest -n 2
