@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 
 from rudder_lrp.episodes import Array
 from rudder_lrp.lessons import Lesson, LessonBuffer
@@ -50,7 +51,10 @@ class OnlinePredictor:
         self.trust_threshold = trust_threshold
         self.quality: Quality = NO_QUALITY
         """Of the latest round, on held-out lessons."""
-        self._fresh: list[Lesson] = []
+        self.version = 0
+        """Rounds of training so far: rewards computed at an earlier version are out of date."""
+        # Bounded: without variation among the returns no round ever comes to empty it.
+        self._fresh: deque[Lesson] = deque(maxlen=lessons.capacity)
         self._next_round = train_every
         self._told_of_equal_returns = False
 
@@ -80,6 +84,7 @@ class OnlinePredictor:
             self.predictor.normalizer.update(lesson.features)
         self._fresh.clear()
         self.quality = self.trainer.train(self.lessons)
+        self.version += 1
         return True
 
     def _tell_of_equal_returns(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -49,15 +47,19 @@ class ContributionStream:
         self._predictions = torch.where(ended, self.predictor.readout.bias.detach(), self._predictions)
 
     @torch.no_grad()
-    def replay(self, beginnings: Sequence[Sequence[Features]]) -> None:
-        """Catch up after the predictor changed: run it over the features `[t, F]` of each running episode so far."""
-        self.restart(np.ones(len(beginnings), dtype=bool))
+    def replay(self, features: Features, lengths: NDArray[np.int64]) -> None:
+        """Catch up after the predictor changed: run it over the episodes so far.
+
+        Args:
+            features: of the running episodes, padded on the right, `[N, T, F]`.
+            lengths: how many steps of each there are, `[N]`; zero for an episode that has not begun.
+        """
+        self.restart(np.ones(len(lengths), dtype=bool))
         h, c = (part.clone() for part in self._state)
-        predictions: Tensor = self._predictions.clone()
-        for index, rows in enumerate(beginnings):
-            if rows:
-                stacked = torch.from_numpy(np.stack(rows))[None]
-                predictions[index], (h[index], c[index]) = self._run(stacked)
+        predictions = self._predictions.clone()
+        for index in np.flatnonzero(lengths).tolist():
+            so_far = torch.from_numpy(features[index, : lengths[index]])[None]
+            predictions[index], (h[index], c[index]) = self._run(so_far)
         self._state, self._predictions = (h, c), predictions
 
     def _run(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:

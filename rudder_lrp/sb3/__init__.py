@@ -1,11 +1,13 @@
-"""Stable-Baselines3 through its own doors: environment wrapper, rollout buffer, callback."""
+"""Stable-Baselines3 through its own doors: environment wrapper, buffers, callback."""
 
-from rudder_lrp.sb3.buffers import EpisodicCredit, RedistributedRolloutBuffer
+from rudder_lrp.sb3.buffers import RedistributedDictRolloutBuffer, RedistributedRolloutBuffer
 from rudder_lrp.sb3.callbacks import RedistributionCallback
+from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 
 __all__ = [
     "EpisodicCredit",
+    "RedistributedDictRolloutBuffer",
     "RedistributedRewardVecEnv",
     "RedistributedRolloutBuffer",
     "RedistributionCallback",
