@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
 from rudder_lrp.diagnosis import credit_report, timeline
 from rudder_lrp.redistribution import DifferenceRedistributor, Redistributor
-from rudder_lrp.sb3.buffers import RedistributedRolloutBuffer
+from rudder_lrp.sb3.rollout_buffers import RedistributedRolloutBuffer
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 from rudder_lrp.tensorboard import as_image, draw_timeline
 

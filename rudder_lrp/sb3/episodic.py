@@ -44,9 +44,9 @@ class EpisodicCredit:
     def _connected(self) -> tuple[RedistributedRewardVecEnv, Redistributor]:
         if self._env is None or self.redistributor is None:
             raise RuntimeError(
-                "the buffer lost its environment when it was saved; load the model with "
-                "rollout_buffer_kwargs={'credit': EpisodicCredit(env, redistributor)}, or set the credit of a loaded "
-                "replay buffer: model.replay_buffer.credit = EpisodicCredit(env, redistributor)"
+                "the buffer lost its environment when it was saved; load the model with rollout_buffer_kwargs (or "
+                "replay_buffer_kwargs) = {'credit': EpisodicCredit(env, redistributor)}, or set the credit of a loaded "
+                "replay buffer to that"
             )
         return self._env, self.redistributor
 

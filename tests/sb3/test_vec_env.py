@@ -175,7 +175,9 @@ def test_a_vec_env_without_terminal_observations_is_refused() -> None:
 
 def test_the_callback_without_the_wrapper_is_refused() -> None:
     with pytest.raises(ValueError, match="found no RedistributedRewardVecEnv"):
-        PPO("MlpPolicy", vec_env(), n_steps=16, batch_size=32, device="cpu").learn(32, callback=RedistributionCallback())
+        PPO("MlpPolicy", vec_env(), n_steps=16, batch_size=32, device="cpu").learn(
+            32, callback=RedistributionCallback()
+        )
 
 
 def test_rewards_normalised_below_the_wrapper_are_refused() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
@@ -28,23 +27,11 @@ class RedistributedRolloutBuffer(RolloutBuffer):
     Args:
         credit: connection to the wrapper, passed through `rollout_buffer_kwargs={"credit": ...}`.
         arguments, options: as in Stable-Baselines3's `RolloutBuffer`.
-
-    Raises:
-        TypeError: if observations are dictionaries and this buffer stores arrays.
     """
 
     def __init__(self, *arguments: Any, credit: EpisodicCredit, **options: Any) -> None:
         self.credit = credit
         super().__init__(*arguments, **options)
-
-    def reset(self) -> None:
-        """Empty the buffer."""
-        if isinstance(self.observation_space, spaces.Dict) and not isinstance(self, DictRolloutBuffer):
-            raise TypeError(
-                f"{type(self).__name__} stores arrays, the observations are {self.observation_space}; "
-                "use the redistributed buffer with Dict in its name"
-            )
-        super().reset()
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[np.bool_]) -> None:
         """Replace the rewards of whole episodes, then compute returns and advantages as usual."""
