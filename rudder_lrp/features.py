@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rudder_lrp.episodes import Episode, Observations, Transitions
+from rudder_lrp.images import grid_names, is_image, pool
 
 Features = NDArray[np.float32]
 
@@ -23,7 +24,7 @@ _CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating ever
 
 
 def flatten(space: spaces.Space[Any], values: Observations) -> Features:
-    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot.
+    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot, images a coarse grid.
 
     Raises:
         TypeError: if the space is not supported.
@@ -38,11 +39,15 @@ def flatten(space: spaces.Space[Any], values: Observations) -> Features:
     if isinstance(space, spaces.MultiDiscrete):
         columns = array.reshape(len(array), -1) - space.start.reshape(-1)
         return np.concatenate([_one_hot(c, int(n)) for c, n in zip(columns.T, space.nvec.flat, strict=True)], axis=1)
+    if isinstance(space, spaces.Box) and is_image(space):
+        return pool(space, array)
     return array.reshape(len(array), -1).astype(np.float32)
 
 
 def _one_hot(indices: NDArray[Any], size: int) -> Features:
-    return np.eye(size, dtype=np.float32)[indices.astype(np.int64)]
+    rows = np.zeros((len(indices), size), dtype=np.float32)
+    rows[np.arange(len(indices)), indices.astype(np.int64)] = 1.0
+    return rows
 
 
 def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
@@ -59,14 +64,14 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
         return [f"{prefix}={value + space.start}" for value in range(space.n)]
     if isinstance(space, spaces.MultiDiscrete):
         return [f"{prefix}[{at}]={value}" for at, n in enumerate(space.nvec.flat) for value in range(n)]
-    is_image = isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
-    if isinstance(space, spaces.Box | spaces.MultiBinary) and not is_image:
+    if isinstance(space, spaces.Box) and is_image(space):
+        return grid_names(space, prefix)
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
         size = int(np.prod(space.shape or (1,)))
         return [f"{prefix}[{at}]" for at in range(size)] if size > 1 else [prefix]
-    kind = "image space" if is_image else "space"
     raise TypeError(
-        f"{kind} {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple "
-        "of these: wrap the environment so that it returns one of them"
+        f"space {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple of "
+        "these: wrap the environment so that it returns one of them"
     )
 
 
@@ -74,7 +79,7 @@ class TransitionFeatures:
     """Encodes transitions of one pair of spaces: next observation, its change, action, reward unless it is the last.
 
     Args:
-        observation_space: any of Box (no images), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
+        observation_space: any of Box (images included), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
         action_space: the same.
 
     Raises:

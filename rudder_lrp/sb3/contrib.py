@@ -24,6 +24,8 @@ class RedistributedMaskableRolloutBuffer(RedistributedRolloutBuffer, MaskableRol
 class RedistributedMaskableDictRolloutBuffer(RedistributedRolloutBuffer, MaskableDictRolloutBuffer):
     """For MaskablePPO on dictionaries of observations."""
 
+    takes_dictionaries = True
+
 
 class RedistributedRecurrentRolloutBuffer(RedistributedRolloutBuffer, RecurrentRolloutBuffer):
     """For RecurrentPPO; put in place by `use_episodic_credit`."""
@@ -31,6 +33,8 @@ class RedistributedRecurrentRolloutBuffer(RedistributedRolloutBuffer, RecurrentR
 
 class RedistributedRecurrentDictRolloutBuffer(RedistributedRolloutBuffer, RecurrentDictRolloutBuffer):
     """For RecurrentPPO on dictionaries of observations; put in place by `use_episodic_credit`."""
+
+    takes_dictionaries = True
 
 
 def use_episodic_credit(model: RecurrentPPO, credit: EpisodicCredit) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
@@ -42,12 +43,28 @@ class RedistributedReplayBuffer(ReplayBuffer):
 
     Args:
         credit: connection to the wrapper, passed through `replay_buffer_kwargs={"credit": ...}`.
-        arguments, options: as in Stable-Baselines3's `ReplayBuffer`.
+        buffer_size, observation_space, arguments, options: as in Stable-Baselines3's `ReplayBuffer`.
 
+    Raises:
+        TypeError: if observations are dictionaries and this buffer stores arrays.
     """
 
-    def __init__(self, *arguments: Any, credit: EpisodicCredit, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    takes_dictionaries: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        *arguments: Any,
+        credit: EpisodicCredit,
+        **options: Any,
+    ) -> None:
+        if isinstance(observation_space, spaces.Dict) and not self.takes_dictionaries:
+            raise TypeError(
+                f"{type(self).__name__} stores arrays, but the observations are {observation_space}; "
+                "use the redistributed buffer with Dict in its name"
+            )
+        super().__init__(buffer_size, observation_space, *arguments, **options)
         self._credit = credit
         self._stored: dict[int, _StoredEpisode] = {}
         self._episode = np.full((self.buffer_size, self.n_envs), _NONE, dtype=np.int64)
@@ -111,6 +128,8 @@ class RedistributedReplayBuffer(ReplayBuffer):
 
 class RedistributedDictReplayBuffer(RedistributedReplayBuffer, DictReplayBuffer):
     """The same for dictionaries of observations."""
+
+    takes_dictionaries = True
 
 
 class RedistributedNStepReplayBuffer(RedistributedReplayBuffer, NStepReplayBuffer):

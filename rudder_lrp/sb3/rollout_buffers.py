@@ -9,10 +9,11 @@ what it was handed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
@@ -26,12 +27,29 @@ class RedistributedRolloutBuffer(RolloutBuffer):
 
     Args:
         credit: connection to the wrapper, passed through `rollout_buffer_kwargs={"credit": ...}`.
-        arguments, options: as in Stable-Baselines3's `RolloutBuffer`.
+        buffer_size, observation_space, arguments, options: as in Stable-Baselines3's `RolloutBuffer`.
+
+    Raises:
+        TypeError: if observations are dictionaries and this buffer stores arrays.
     """
 
-    def __init__(self, *arguments: Any, credit: EpisodicCredit, **options: Any) -> None:
+    takes_dictionaries: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        *arguments: Any,
+        credit: EpisodicCredit,
+        **options: Any,
+    ) -> None:
+        if isinstance(observation_space, spaces.Dict) and not self.takes_dictionaries:
+            raise TypeError(
+                f"{type(self).__name__} stores arrays, but the observations are {observation_space}; "
+                "use the redistributed buffer with Dict in its name"
+            )
         self.credit = credit
-        super().__init__(*arguments, **options)
+        super().__init__(buffer_size, observation_space, *arguments, **options)
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[np.bool_]) -> None:
         """Replace the rewards of whole episodes, then compute returns and advantages as usual."""
@@ -41,3 +59,5 @@ class RedistributedRolloutBuffer(RolloutBuffer):
 
 class RedistributedDictRolloutBuffer(RedistributedRolloutBuffer, DictRolloutBuffer):
     """The same for dictionaries of observations."""
+
+    takes_dictionaries = True
