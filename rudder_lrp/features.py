@@ -153,19 +153,22 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     def update(self, rows: Features) -> None:
-        """Merge the statistics of `[N, F]` rows (Chan et al.'s parallel variance)."""
-        n, seen = len(rows), float(self.count)
-        mean = torch.as_tensor(rows.mean(axis=0))
-        variance = torch.as_tensor(rows.var(axis=0))
-        if seen == 0:
-            self.variance.copy_(variance)
-            self.mean.copy_(mean)
-        else:
-            share = n / (n + seen)
-            delta = mean - self.mean
-            self.variance.lerp_(variance, share).add_(delta * delta * share * (1 - share))
-            self.mean.add_(delta * share)
-        self.count += n
+        """Merge the statistics of `[N, F]` rows."""
+        self._merge(torch.as_tensor(rows.mean(axis=0)), torch.as_tensor(rows.var(axis=0)), float(len(rows)))
+
+    def merge(self, other: RunningNormalizer) -> None:
+        """Merge the statistics of what another one was shown."""
+        if other.count > 0:
+            self._merge(other.mean, other.variance, float(other.count))
+
+    def _merge(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        # Chan et al.'s parallel variance.
+        share = count / (count + float(self.count))
+        delta = mean - self.mean
+        spread = delta * delta * share * (1.0 - share)
+        self.variance.lerp_(variance, share).add_(spread)
+        self.mean.add_(delta * share)
+        self.count += count
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise `[..., F]`; features that never varied come out as zero or their plain deviation."""

@@ -16,7 +16,7 @@ from rudder_lrp.episodes import Array, Episode, check_finite
 from rudder_lrp.features import Features, TransitionFeatures
 from rudder_lrp.storage import read_tensors, write_tensors
 
-_KIND = "lessons 1"
+_KIND = "lessons 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +155,18 @@ class LessonBuffer:
             self._losses[index] = loss
 
     def save(self, path: str | Path) -> Path:
-        """Write all lessons to one safetensors file, atomically."""
+        """Write all lessons, and where the draws have got to, to one safetensors file, atomically."""
         lessons = [*self.training, *self.held_out]
+        features = [lesson.features for lesson in lessons]
+        width = features[0].shape[1] if features else 0
         tensors = {
-            "features": torch.from_numpy(np.concatenate([lesson.features for lesson in lessons])),
-            "rewards": torch.from_numpy(np.concatenate([lesson.rewards for lesson in lessons])),
-            "lengths": torch.tensor([len(lesson) for lesson in lessons]),
+            "features": torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *features])),
+            "rewards": torch.from_numpy(np.concatenate([np.zeros(0), *(lesson.rewards for lesson in lessons)])),
+            "lengths": torch.tensor([len(lesson) for lesson in lessons], dtype=torch.int64),
             "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
-        return write_tensors(path, tensors, _KIND, {"seen": self.seen, "held_out": len(self.held_out)})
+        header = {"seen": self.seen, "held_out": len(self.held_out), "draws": self._rng.bit_generator.state}
+        return write_tensors(path, tensors, _KIND, header)
 
     def load(self, path: str | Path) -> None:
         """Take over the lessons of a file in place of the present ones, as far as the capacity reaches.
@@ -181,3 +184,4 @@ class LessonBuffer:
         self.held_out = lessons[boundary:][-self.holdout_capacity :]
         self._losses = tensors["losses"].tolist()[-self.capacity :]
         self.seen = header["seen"]
+        self._rng.bit_generator.state = header["draws"]

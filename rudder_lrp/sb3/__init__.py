@@ -1,4 +1,4 @@
-"""Stable-Baselines3 through its own doors: environment wrapper, buffers, callback."""
+"""Stable-Baselines3 through its own doors: environment wrapper, buffers, callback, checkpoints."""
 
 from rudder_lrp.sb3.callbacks import RedistributionCallback
 from rudder_lrp.sb3.episodic import EpisodicCredit
@@ -7,6 +7,7 @@ from rudder_lrp.sb3.replay_buffers import (
     RedistributedNStepReplayBuffer,
     RedistributedReplayBuffer,
 )
+from rudder_lrp.sb3.resume import resume, save_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedDictRolloutBuffer, RedistributedRolloutBuffer
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 
@@ -19,4 +20,6 @@ __all__ = [
     "RedistributedRewardVecEnv",
     "RedistributedRolloutBuffer",
     "RedistributionCallback",
+    "resume",
+    "save_checkpoint",
 ]

@@ -91,6 +91,11 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         """Vectorised steps so far; each is `num_envs` environment steps."""
         return self._credit.steps
 
+    @property
+    def just_finished(self) -> list[FinishedEpisode]:
+        """The episodes that the latest step ended."""
+        return self._credit.finished
+
     def reset(self) -> VecEnvObs:
         """Reset all environments; unfinished episodes are no lessons."""
         observations = self.venv.reset()

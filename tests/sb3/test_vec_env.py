@@ -9,6 +9,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNormalize
 
+from rudder_lrp.checkpoints import latest_checkpoint
 from rudder_lrp.lstm import Structure
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
@@ -138,7 +139,7 @@ def test_the_front_door_needs_one_line(tmp_path) -> None:
     model = A2C("MlpPolicy", env, device="cpu").learn(400, callback=RedistributionCallback(tmp_path))
     assert model.num_timesteps == 400
     assert (tmp_path / "predictor.safetensors").is_file()
-    assert (tmp_path / "lessons.safetensors").is_file()
+    assert latest_checkpoint(tmp_path) is not None
 
 
 def test_another_environment_than_the_predictor_was_made_for_is_refused() -> None:
@@ -201,11 +202,3 @@ def test_an_episode_that_ends_beyond_the_bound_keeps_its_return() -> None:
     played = Played(trusted(venv, max_episode_steps=10), 60)
     assert len(played.episodes) == 4
     assert_same_sum(played.handed, played.true)
-
-
-def test_lessons_that_cannot_be_trained_on_do_not_pile_up() -> None:
-    env = RedistributedRewardVecEnv(
-        DummyVecEnv([lambda: FixedReward([1.0], 1)]), lesson_capacity=4, train_every=1, min_lessons=2
-    )
-    Played(env, 200)
-    assert len(env.online._fresh) <= 4
