@@ -128,18 +128,31 @@ class LessonBuffer:
         """Whether there is anything to predict."""
         return len({lesson.episode_return for lesson in self.training}) > 1
 
-    def batches(self, count: int, size: int) -> list[NDArray[np.int64]]:
+    def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
         """Draw `count` batches of indices into `training`.
 
         Half of the draws are uniform, half favour lessons by a softmax over their last known losses. A batch holds
         lessons of similar length, so that little of it is padding; the batches come in random order.
+
+        Args:
+            count: of batches.
+            size: lessons of a batch.
+            most_steps: a batch holds fewer, yet at least two lessons where it would have more steps than this, padding
+                included; so the time of an update does not grow with the length of the episodes.
         """
         total = count * size
         uniform = self._rng.integers(len(self.training), size=total - total // 2)
         wrong = self._rng.choice(len(self.training), size=total // 2, p=self._error_weights())
         chosen = np.concatenate([uniform, wrong])
         by_length = chosen[np.argsort([len(self.training[index]) for index in chosen], kind="stable")]
-        return list(self._rng.permutation(by_length.reshape(count, size)))
+        batches = list(self._rng.permutation(by_length.reshape(count, size)))
+        return batches if most_steps is None else [self._at_most(batch, most_steps) for batch in batches]
+
+    def _at_most(self, batch: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        longest = max(len(self.training[index]) for index in batch)
+        if longest * len(batch) <= steps:
+            return batch
+        return self._rng.permutation(batch)[: max(steps // longest, 2)]
 
     def _error_weights(self) -> NDArray[np.float64]:
         losses = np.array(self._losses, dtype=np.float64)

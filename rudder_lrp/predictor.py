@@ -93,9 +93,9 @@ class ReturnPredictor(nn.Module):
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
-        inputs = self.normalizer(features)[:, None]
-        _, (h, c) = self.lstm(inputs, (state[0][None], state[1][None]))
-        return self.read(h[0], c[0]), (h[0], c[0])
+        # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
+        h, c = torch.lstm_cell(self.normalizer(features), state, *self.lstm.all_weights[0])
+        return self.read(h, c), (h, c)
 
     def read(self, h: Tensor, c: Tensor) -> Tensor:
         """Normalised prediction `[N]` from the state `[N, H]` after a step."""
