@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,15 +49,19 @@ class ContributionStream:
         self._returns = self._returns.masked_fill(ended, 0.0)
 
     @torch.no_grad()
-    def replay(self, beginnings: Sequence[Sequence[Features]]) -> None:
-        """Catch up after the predictor changed: run it over the features `[t, F]` of each running episode so far."""
-        self.restart(np.ones(len(beginnings), dtype=bool))
+    def replay(self, features: Features, lengths: NDArray[np.int64]) -> None:
+        """Catch up after the predictor changed: run it over the episodes so far.
+
+        Args:
+            features: of the running episodes, padded on the right, `[N, T, F]`.
+            lengths: how many steps of each there are, `[N]`; zero for an episode that has not begun.
+        """
+        self.restart(np.ones(len(lengths), dtype=bool))
         h, c = (part.clone() for part in self._state)
-        returns: Tensor = self._returns.clone()
-        for index, rows in enumerate(beginnings):
-            if rows:
-                stacked = torch.from_numpy(np.stack(rows))[None]
-                returns[index], (h[index], c[index]) = self._run(stacked)
+        returns = self._returns.clone()
+        for index in np.flatnonzero(lengths).tolist():
+            so_far = torch.from_numpy(features[index, : lengths[index]])[None]
+            returns[index], (h[index], c[index]) = self._run(so_far)
         self._state, self._returns = (h, c), returns
 
     def _run(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
