@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rudder_lrp.episodes import Array, Transitions
+from rudder_lrp.episodes import Array, Observations, Transitions
 from rudder_lrp.features import Features
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.online import OnlinePredictor
@@ -147,11 +147,23 @@ class CausalCredit:
         self.finished = []
         self._begin(np.ones(self.n_envs, dtype=bool) if where is None else where)
 
-    def step(self, transitions: Transitions, running: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def step(
+        self,
+        observations: Observations,
+        actions: Array,
+        rewards: Array,
+        next_observations: Observations,
+        last: NDArray[np.bool_],
+        running: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
         """Take in one step of all environments; return what the agent is given for it, `[N]`.
 
         Args:
-            transitions: of the N environments, none of them across a reset.
+            observations: before the step, `[N, ...]`.
+            actions: `[N, ...]`.
+            rewards: the environments' own, `[N]`.
+            next_observations: after the step and before any reset, `[N, ...]`.
+            last: mask `[N]` of the episodes that the step ended.
             running: mask `[N]` of the environments that did step; the others were being reset and are given nothing.
 
         Raises:
@@ -159,15 +171,16 @@ class CausalCredit:
         """
         if running is None:
             running = np.ones(self.n_envs, dtype=bool)
-        self._check_rewards(transitions.rewards)
+        self._check_rewards(rewards)
+        first = self._running.lengths == 0
+        transitions = Transitions(observations, actions, rewards, next_observations, first, last & running)
         features = self.online.predictor.features.encode(transitions)
         self.steps += 1
         handed = self._settle(self._stream.step(features), transitions, running)
-        self._running.append(np.flatnonzero(self._open & running), features, transitions.rewards, handed)
-        last = transitions.last & running
-        self._close_overlong(last)
-        self.finished = [self._finish(index) for index in np.flatnonzero(last & self._open).tolist()]
-        self._begin(last | ~running)
+        self._running.append(np.flatnonzero(self._open & running), features, rewards, handed)
+        self._close_overlong(transitions.last)
+        self.finished = [self._finish(index) for index in np.flatnonzero(transitions.last & self._open).tolist()]
+        self._begin(transitions.last | ~running)
         if self.online.train_if_due(self.steps * self.n_envs):
             self._stream.replay(self._running.features, self._running.lengths)
         return handed

@@ -7,6 +7,7 @@ out: where reward comes late it is the very answer that the earlier steps are to
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -75,22 +76,42 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
     )
 
 
+class Encoding(StrEnum):
+    """What of the observations a transition shows."""
+
+    FULL = "full"
+    """The observation after the step, and its change during the step."""
+    CHANGES = "changes"
+    """Its change alone, at the first step counted from nothing, as in RUDDER's demonstration code.
+
+    What never changes is seen once. Then no later step can earn credit for it: fit for observations that are counts
+    and categories.
+    """
+
+
 class TransitionFeatures:
     """Encodes transitions of one pair of spaces: next observation, its change, action, reward unless it is the last.
 
     Args:
         observation_space: any of Box (images included), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
         action_space: the same.
+        encoding: what of the observations is shown.
 
     Raises:
         TypeError: if a space is not supported.
     """
 
-    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        encoding: Encoding | str = Encoding.FULL,
+    ) -> None:
         self.observation_space = observation_space
         self.action_space = action_space
+        self.encoding = Encoding(encoding)
         self.names = [
-            *feature_names(observation_space, "obs"),
+            *(feature_names(observation_space, "obs") if self.encoding is Encoding.FULL else []),
             *feature_names(observation_space, "change"),
             *feature_names(action_space, "action"),
             "reward",
@@ -125,7 +146,11 @@ class TransitionFeatures:
         after = flatten(self.observation_space, transitions.next_observations)
         actions = flatten(self.action_space, transitions.actions)
         reward = np.where(transitions.last, 0.0, transitions.rewards).astype(np.float32)[:, None]
-        features = np.concatenate([after, after - before, actions, reward], axis=1)
+        if self.encoding is Encoding.FULL:
+            features = np.concatenate([after, after - before, actions, reward], axis=1)
+        else:
+            before[transitions.first] = 0.0
+            features = np.concatenate([after - before, actions, reward], axis=1)
         if not np.isfinite(features).all():
             row, column = np.argwhere(~np.isfinite(features))[0]
             raise ValueError(

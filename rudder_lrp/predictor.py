@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from rudder_lrp.features import RunningNormalizer, TransitionFeatures
+from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates
 from rudder_lrp.storage import read_tensors, write_tensors
 
@@ -53,14 +53,19 @@ class ReturnPredictor(nn.Module):
 
     @classmethod
     def for_spaces(
-        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], **options: Any
+        cls,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        encoding: Encoding | str = Encoding.FULL,
+        **options: Any,
     ) -> ReturnPredictor:
         """Build a predictor for the transitions of an environment with these spaces.
 
         Raises:
             TypeError: if a space is not supported.
         """
-        return cls(TransitionFeatures(observation_space, action_space), **options)
+        return cls(TransitionFeatures(observation_space, action_space, encoding), **options)
 
     def _initialise(self) -> None:
         i, f, _, _ = gate_rows(self.lstm.hidden_size)
@@ -106,6 +111,11 @@ class ReturnPredictor(nn.Module):
         zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
         return zeros, zeros
 
+    @property
+    def expected_return(self) -> float:
+        """The return predicted before anything has happened: that of the readout's bias alone."""
+        return float(self.in_return_units(self.readout.bias.detach()))
+
     def in_return_units(self, predictions: Tensor) -> Tensor:
         """Undo the normalisation of the return."""
         return self.return_mean + self.return_scale * predictions
@@ -124,6 +134,7 @@ class ReturnPredictor(nn.Module):
         header = {
             "structure": self.structure.value,
             "hidden_size": self.lstm.hidden_size,
+            "encoding": self.features.encoding.value,
             "observation_space": repr(self.features.observation_space),
             "action_space": repr(self.features.action_space),
         }
@@ -146,7 +157,7 @@ class ReturnPredictor(nn.Module):
                     f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
                     "load it with the environment it was trained on, or train a new one"
                 )
-        features = TransitionFeatures(observation_space, action_space)
+        features = TransitionFeatures(observation_space, action_space, header["encoding"])
         predictor = cls(features, header["structure"], header["hidden_size"])
         predictor.load_state_dict(tensors)
         return predictor

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from rudder_lrp.causal import CausalCredit
-from rudder_lrp.episodes import Array, Observations, Transitions, map_arrays
+from rudder_lrp.episodes import Array, Observations, map_arrays
 
 
 class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
@@ -43,7 +43,7 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
         observation, reward, terminated, truncated, info = self.env.step(action)
         after = _batch_of_one(observation)
         rewards, last = np.array([float(reward)]), np.array([terminated or truncated])
-        handed = self.credit.step(Transitions(self._observation, _batch_of_one(action), rewards, after, last))
+        handed = self.credit.step(self._observation, _batch_of_one(action), rewards, after, last)
         self._observation = after
         return observation, float(handed[0]), terminated, truncated, {**info, "true_reward": float(reward)}
 
@@ -92,8 +92,7 @@ class RedistributedVectorReward(VectorWrapper[Any, Any, Any, Any, Any]):
         # In the mode "next step", the step after an episode's last is a reset.
         running = ~self._over if self._mode is AutoresetMode.NEXT_STEP else np.ones(self.num_envs, dtype=bool)
         ends = self._ends(observations, over, infos)
-        transitions = Transitions(self._observations, actions, np.asarray(rewards, dtype=np.float64), ends, over)
-        handed = self.credit.step(transitions, running)
+        handed = self.credit.step(self._observations, actions, np.asarray(rewards), ends, over, running)
         self._observations, self._over = map_arrays(np.copy, observations), over
         infos = infos | {"true_reward": np.copy(rewards), "_true_reward": running}
         return observations, handed.astype(np.float64), terminations, truncations, infos

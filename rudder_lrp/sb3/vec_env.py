@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_n
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from rudder_lrp.causal import CausalCredit, FinishedEpisode
-from rudder_lrp.episodes import Transitions, map_arrays, repair_terminal
+from rudder_lrp.episodes import map_arrays, repair_terminal
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.training import TrainingConfig
@@ -124,7 +124,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
             raise RuntimeError("reset the environment before stepping it")
         observations, rewards, dones, infos = self.venv.step_wait()
         ends = repair_terminal(observations, dones, infos)
-        handed = self.credit.step(Transitions(self._observations, self._actions, rewards, ends, dones))
+        handed = self.credit.step(self._observations, self._actions, rewards, ends, dones)
         self._observations = map_arrays(np.copy, observations)
         for info, reward in zip(infos, rewards.tolist(), strict=True):
             info["true_reward"] = reward
