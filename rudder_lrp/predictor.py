@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates
+from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates, scan
 from rudder_lrp.storage import read_tensors, write_tensors
 
 _KIND = "return predictor 1"
@@ -19,8 +19,8 @@ _KIND = "return predictor 1"
 class ReturnPredictor(nn.Module):
     """An LSTM that predicts an episode's return after each of its steps.
 
-    `y_t = readout(h_t)`, on the accumulator `readout(c_t)`; the predicted return is `mean + scale * y_t`, where
-    mean and scale are those of the returns it was trained on.
+    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; the predicted return is
+    `mean + scale * y_t`, where mean and scale are those of the returns it was trained on.
 
     Args:
         features: the encoding of transitions that the inputs come from.
@@ -90,10 +90,10 @@ class ReturnPredictor(nn.Module):
         """Predict from features `[B, T, F]` the normalised return after each step, `[B, T]`."""
         inputs = self.normalizer(features)
         outputs, _ = self.lstm(inputs)
-        if self.structure is Structure.ACCUMULATOR:
+        if self.structure.reads_cell:
             before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
-            i, _, g, _ = gates(self.lstm, inputs, before)
-            outputs = (i * g).cumsum(dim=1)
+            i, f, g, _ = gates(self.lstm, inputs, before)
+            outputs = (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
         return cast(Tensor, self.readout(outputs)[..., 0])
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
@@ -104,7 +104,7 @@ class ReturnPredictor(nn.Module):
 
     def read(self, h: Tensor, c: Tensor) -> Tensor:
         """Normalised prediction `[N]` from the state `[N, H]` after a step."""
-        return cast(Tensor, self.readout(c if self.structure is Structure.ACCUMULATOR else h)[:, 0])
+        return cast(Tensor, self.readout(c if self.structure.reads_cell else h)[:, 0])
 
     def initial_state(self, n: int) -> State:
         """State before the first step of N episodes."""

@@ -109,7 +109,7 @@ def _learned(model: BaseAlgorithm) -> dict[str, float | None]:
 
 def main() -> None:
     """Measure, print and write the result file."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     torch.set_num_threads(1)
     result = {
         "command": "python scripts/benchmark_sb3.py",

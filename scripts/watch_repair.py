@@ -80,7 +80,7 @@ def _summary(episodes: list[int | None], cap: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run from the command line."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     record = {
         "command": shlex.join(["python", *sys.argv]),
         "solved": f"{SHARE:.0%} of the last {WINDOW} decisions right",

@@ -63,4 +63,4 @@ def _as_taken(space: spaces.Space[Any], stored: Array) -> Array:
         return (space.low + 0.5 * (stored.reshape(-1, *space.shape) + 1.0) * (space.high - space.low)).astype(
             np.float32
         )
-    return stored[:, 0] if isinstance(space, spaces.Discrete) else stored
+    return np.asarray(stored[:, 0] if isinstance(space, spaces.Discrete) else stored)
