@@ -67,7 +67,7 @@ class AgentConfig:
     """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3."""
     credit: Credit = Credit.LRP
     """Where the agent's reward comes from."""
-    structure: Structure = Structure.MARKOV
+    structure: Structure = Structure.LEAKY
     """Connections of the predictor's LSTM."""
     n_envs: int = 8
     """Parallel environments."""

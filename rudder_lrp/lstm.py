@@ -8,8 +8,11 @@ kernels and the standard `state_dict` stay:
 
 - *standard*: no constraint;
 - *Markov*: the cell input `g` does not see `h`, so `c_T = sum_t (prod_{s>t} f_s) i_t g_t`, whatever the gates do;
-- *output gated*: Markov without forgetting, the forget gate pinned open;
-- *accumulator*: the output gate is pinned open too, read out at the cell state `c_T = sum_t i_t g_t`.
+- *output gated*: Markov with the forget gate pinned open: a sum over time, let out by a gate;
+- *leaky*: Markov with the output gate pinned open, read out at the cell state `c_T`, which may forget;
+- *accumulator*: Markov with both pinned open, read out at the cell state `c_T = sum_t i_t g_t`.
+
+Two more constraints go with any of them: gates that see `h` alone, and a cell input that is never negative.
 """
 
 from __future__ import annotations
@@ -40,7 +43,14 @@ class Structure(StrEnum):
 
     STANDARD = "standard"
     MARKOV = "markov"
+    OUTPUT_GATED = "output gated"
+    LEAKY = "leaky"
     ACCUMULATOR = "accumulator"
+
+    @property
+    def reads_cell(self) -> bool:
+        """Whether the output gate is always open and the readout reads the cell state."""
+        return self in (Structure.LEAKY, Structure.ACCUMULATOR)
 
 
 class LayerWeights(NamedTuple):
@@ -107,28 +117,68 @@ def cell_states(written: Tensor, f: Tensor, initial: Tensor) -> Tensor:
     return cells
 
 
-def constrain_(lstm: nn.LSTM, structure: Structure) -> None:
-    """Set the weights that `structure` forbids to their fixed value, in place; call it after each update."""
-    if structure is Structure.STANDARD:
-        return
-    _, f, g, o = gate_rows(lstm.hidden_size)
+def scan(f: Tensor, written: Tensor) -> Tensor:
+    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each, in log T differentiable passes.
+
+    Pass k joins stretches of 2^k steps (Hillis and Steele 1986); only products of gates occur, so nothing overflows.
+    """
+    c, stride = written, 1
+    while stride < c.shape[1]:
+        c = torch.cat([c[:, :stride], torch.addcmul(c[:, stride:], f[:, stride:], c[:, :-stride])], dim=1)
+        f = torch.cat([f[:, :stride], f[:, stride:] * f[:, :-stride]], dim=1)
+        stride *= 2
+    return c
+
+
+_PINNED: dict[Structure, tuple[Gate, ...]] = {
+    Structure.MARKOV: (),
+    Structure.OUTPUT_GATED: (Gate.F,),
+    Structure.LEAKY: (Gate.O,),
+    Structure.ACCUMULATOR: (Gate.F, Gate.O),
+}
+"""Gates that a structure without recurrent cell input pins open."""
+
+
+def constrain_(
+    lstm: nn.LSTM, structure: Structure, *, recurrent_gates: bool = False, non_negative: bool = False
+) -> None:
+    """Put the weights of a one-layer LSTM back on a structure, in place; call it after each update.
+
+    Args:
+        lstm: one layer, one direction.
+        structure: what it forbids becomes zero, what it pins stays open.
+        recurrent_gates: whether the gates see the hidden state alone and not the inputs.
+        non_negative: whether the weights and biases into the cell input are kept >= 0. With inputs >= 0 cell input,
+            cell and hidden states are then >= 0 too, as the linear rules gamma and z-plus need it.
+    """
+    W, U = lstm.get_parameter("weight_ih_l0"), lstm.get_parameter("weight_hh_l0")
+    rows = gate_rows(lstm.hidden_size)
     with torch.no_grad():
-        lstm.get_parameter("weight_hh_l0")[g] = 0.0
-        if structure is Structure.ACCUMULATOR:
-            for rows in (f, o):
-                lstm.get_parameter("weight_ih_l0")[rows] = 0.0
-                lstm.get_parameter("weight_hh_l0")[rows] = 0.0
-                lstm.get_parameter("bias_ih_l0")[rows] = _PINNED_OPEN
-                lstm.get_parameter("bias_hh_l0")[rows] = 0.0
+        if recurrent_gates:
+            for gate in (Gate.I, Gate.F, Gate.O):
+                W[rows[gate]] = 0.0
+        if non_negative:
+            for name, weight in lstm.named_parameters():
+                if name.endswith("l0"):
+                    weight[rows[Gate.G]] = weight[rows[Gate.G]].clamp_(min=0.0)
+        if structure is Structure.STANDARD:
+            return
+        U[rows[Gate.G]] = 0.0
+        for gate in _PINNED[structure]:
+            W[rows[gate]] = 0.0
+            U[rows[gate]] = 0.0
+            lstm.get_parameter("bias_ih_l0")[rows[gate]] = _PINNED_OPEN
+            lstm.get_parameter("bias_hh_l0")[rows[gate]] = 0.0
 
 
 def structure_of(lstm: nn.LSTM) -> Structure:
     """Find the narrowest structure that the weights of a one-layer LSTM satisfy."""
-    _, f, g, o = gate_rows(lstm.hidden_size)
-    W, U, b = LayerWeights.of(lstm)
-    if U[g].any():
+    weights = LayerWeights.of(lstm)
+    if weights.rows(Gate.G).U.any():
         return Structure.STANDARD
-    for rows in (f, o):
-        if W[rows].any() or U[rows].any() or b[rows].min() < _PINNED_OPEN:
-            return Structure.MARKOV
-    return Structure.ACCUMULATOR
+    pinned = tuple(gate for gate in (Gate.F, Gate.O) if _is_pinned(weights.rows(gate)))
+    return next(structure for structure, gates_ in _PINNED.items() if gates_ == pinned)
+
+
+def _is_pinned(gate: LayerWeights) -> bool:
+    return not (gate.W.any() or gate.U.any() or gate.b.min() < _PINNED_OPEN)

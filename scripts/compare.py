@@ -107,6 +107,7 @@ def _summary(runs: list[RunResult]) -> dict[str, Any]:
     return {
         "mean": round(float(np.mean(finals)), 2),
         "final_returns": finals,
+        "evaluations": [round(result.evaluation, 2) for result in runs],
         "outcomes": [result.outcomes for result in runs],
         "median_seconds": round(float(np.median([result.seconds for result in runs])), 1),
         "curves": [result.curve for result in runs],
@@ -123,7 +124,7 @@ def add_ways(arms: dict[str, dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     try:
         for arm in options.arms:
             arm_config(options, arm, 0)
