@@ -74,20 +74,32 @@ class LayerWeights(NamedTuple):
 
     def rows(self, gate: Gate) -> LayerWeights:
         """Those into one gate: `[H, F]`, `[H, H]` and `[H]`."""
-        rows = gate_rows(self.U.shape[1])[gate]
+        return self.cut(gate_rows(self.U.shape[1])[gate])
+
+    def cut(self, rows: slice) -> LayerWeights:
+        """Some of the rows."""
         return LayerWeights(self.W[rows], self.U[rows], self.b[rows])
 
-    def preactivation(self, inputs: Tensor, previous_h: Tensor) -> Tensor:
-        """`W x + U h + b` of all steps, from contiguous `[T, B, F]` and `[T, B, H]`."""
-        steps, batch, hidden = previous_h.shape
-        z = torch.addmm(self.b, inputs.view(steps * batch, -1), self.W.T)
-        return z.addmm_(previous_h.view(steps * batch, hidden), self.U.T).view(steps, batch, -1)
+    def preactivation(self, inputs: Tensor, initial_h: Tensor, h: Tensor) -> Tensor:
+        """`W x_t + U h_{t-1} + b` of all steps.
 
-    def run(self, inputs: Tensor, state: State) -> Tensor:
-        """Hidden states after each step by the fused kernel, `[T + 1, B, H]`, the initial one first."""
+        Args:
+            inputs: `[T, B, F]`, contiguous.
+            initial_h: h_0, `[B, H]`.
+            h: hidden states after each step, `[T, B, H]`, contiguous.
+        """
+        z = torch.addmm(self.b, inputs.flatten(0, 1), self.W.T)
+        batch = len(initial_h)
+        z[:batch].addmm_(initial_h, self.U.T)
+        z[batch:].addmm_(h[:-1].flatten(0, 1), self.U.T)
+        return z.view(len(h), batch, -1)
+
+    def run(self, inputs: Tensor, state: State) -> State:
+        """Run the fused kernel over `[T, B, F]`: hidden states after each step, `[T, B, H]`, last cell state, `[B, H]`."""
         flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
-        outputs, _, _ = torch.lstm(inputs, [part[None] for part in state], flat, True, 1, 0.0, False, False, False)
-        return torch.cat([state[0][None], outputs])
+        initial = [part[None] for part in state]
+        h, _, c = torch.lstm(inputs, initial, flat, True, 1, 0.0, False, False, False)
+        return h, c[0]
 
 
 def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
