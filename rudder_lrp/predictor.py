@@ -81,7 +81,7 @@ class ReturnPredictor(nn.Module):
             self.readout.weight.mul_(0.1)
             bias.zero_()
             self.lstm.get_parameter("bias_hh_l0").zero_()
-            if self.structure is Structure.ACCUMULATOR:
+            if self.structure in (Structure.OUTPUT_GATED, Structure.ACCUMULATOR):
                 # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
                 bias[i] = -3.0
             else:
