@@ -17,7 +17,8 @@ def documented_configuration() -> str:
 def test_the_documented_configuration_trains_with_credit_in_the_rl_zoo_as_released(tmp_path, monkeypatch) -> None:
     train = pytest.importorskip("rl_zoo3.train")
     (tmp_path / "credit.yml").write_text(documented_configuration())
-    arguments = ["--algo", "ppo", "--env", "LunarLander-v3", "--conf-file", "credit.yml", "--eval-freq", "-1"]
+    command = "train --algo ppo --env LunarLander-v3 --conf-file credit.yml --eval-freq -1"
+    for_a_test = "-n 4096 -f logs --device cpu -tb board"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         "sys.argv", ["train", *arguments, "-n", "4096", "-f", "logs", "--device", "cpu", "-tb", "board"]
