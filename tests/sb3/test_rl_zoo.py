@@ -20,9 +20,7 @@ def test_the_documented_configuration_trains_with_credit_in_the_rl_zoo_as_releas
     command = "train --algo ppo --env LunarLander-v3 --conf-file credit.yml --eval-freq -1"
     for_a_test = "-n 4096 -f logs --device cpu -tb board"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "sys.argv", ["train", *arguments, "-n", "4096", "-f", "logs", "--device", "cpu", "-tb", "board"]
-    )
+    monkeypatch.setattr("sys.argv", f"{command} {for_a_test}".split())
     train.train()
     (model,) = tmp_path.glob("logs/ppo/LunarLander-v3_1/LunarLander-v3.zip")
     assert model.is_file()
