@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rudder_lrp.lrp.closed_form import valid_steps
+from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Redistributor, Residual
 
