@@ -19,14 +19,12 @@ import numpy as np
 import torch
 import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from agents.presets import ALGORITHMS, AgentConfig, Credit, build_agent, make_environment
+from agents.presets import AgentConfig, Credit, build_agent
 from agents.versions import environment_versions
 from rudder_lrp.lstm import Structure
-from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
 
 
 @dataclass(frozen=True)
@@ -53,25 +51,12 @@ def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
     """The agent alone, with causal credit on two structures, and with episodic credit."""
     base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
     markov = replace(base, structure=Structure.MARKOV)
-    off_policy = issubclass(ALGORITHMS[options.algo], OffPolicyAlgorithm)
     return {
         "alone": build_agent(replace(base, credit=Credit.NONE)),
         "causal": build_agent(replace(markov, credit=Credit.DIFFERENCE)),
         "causal, leaky": build_agent(replace(base, credit=Credit.LRP, structure=Structure.LEAKY)),
-        "episodic": _with_replay_buffer(markov) if off_policy else build_agent(replace(markov, credit=Credit.LRP)),
+        "episodic": build_agent(replace(markov, credit=Credit.LRP)),
     }
-
-
-def _with_replay_buffer(config: AgentConfig) -> BaseAlgorithm:
-    env = RedistributedRewardVecEnv(make_environment(config), structure=config.structure, seed=config.seed)
-    return ALGORITHMS[config.algo](
-        "MlpPolicy",
-        env,
-        seed=config.seed,
-        device="cpu",
-        replay_buffer_class=RedistributedReplayBuffer,
-        replay_buffer_kwargs={"credit": EpisodicCredit(env, LRPRedistributor(env.predictor))},
-    )
 
 
 def measure(options: Options) -> dict[str, Any]:
