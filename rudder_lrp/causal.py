@@ -70,7 +70,7 @@ class CausalCredit:
         online: the predictor, with its lessons and its trainer.
         n_envs: number N of environments.
         max_episode_steps: an episode longer than this is no lesson; it is settled there, and its environment's own
-            reward is handed on until it ends. Bounds the memory: N * max_episode_steps * (F + 4) * 4 bytes.
+            reward is handed on until it ends. Bounds the memory to 2 * N * max_episode_steps * (F + 4) * 4 bytes.
 
     Raises:
         ValueError: if `max_episode_steps` is not positive.
