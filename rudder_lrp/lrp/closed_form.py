@@ -22,7 +22,7 @@ from torch import Tensor
 from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
-from rudder_lrp.lstm import Gate, LayerWeights, cell_states
+from rudder_lrp.lstm import Gate, LayerWeights
 
 
 def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
@@ -37,11 +37,12 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     gates = Gates.of(direction, rules.pays_gates)
-    c = cell_states(gates.written, gates.f, direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
+    c = gates.cells(direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = direction.last_cell if c is None else arrivals.select(c[1:])
     per_cell = _per_cell(arrivals, c_entered, shares, rules.eps)
-    rho = _scan(gates.f if shares is None else gates.f * shares.kept, per_cell)
+    rho = torch.empty_like(gates.scratch) if c is not None else gates.scratch
+    _scan(gates.f if shares is None else gates.f * shares.kept, per_cell, out=rho)
     of_written = gates.written.mul_(rho[1:])
     products = [of_written]
     if shares is not None and c is not None:
@@ -89,15 +90,13 @@ def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
     return relevance
 
 
-def _scan(f: Tensor, per_cell: Arrivals) -> Tensor:
+def _scan(f: Tensor, per_cell: Arrivals, out: Tensor) -> None:
     """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`; row 0 is that of the initial state."""
-    rho = f.new_empty(len(f) + 1, *f.shape[1:])
-    rho[-1] = 0.0
-    rows, gates = rho.unbind(0), f.unbind(0)
+    rows, gates = out.unbind(0), f.unbind(0)
+    rows[-1].zero_()
     for t in range(len(f) - 1, -1, -1):
         per_cell.add_(t, rows[t + 1])
         torch.mul(rows[t + 1], gates[t], out=rows[t])
-    return rho
 
 
 def _account(
