@@ -48,7 +48,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     if shares is not None and c is not None:
         of_kept = gates.f * c[:-1] * rho[1:]
         products = [of_written * shares.g, of_written * shares.i, of_kept * shares.f, _of_output_gate(arrivals, shares)]
-    s = [product / stabilize(row.z, rules.eps) for product, row in zip(products, rows, strict=True)]
+    s = [_divide(product, stabilize(row.z, rules.eps)) for product, row in zip(products, rows, strict=True)]
     inputs = s[0] @ rows[0].weights.W
     for part, row in zip(s[1:], rows[1:], strict=True):
         inputs += part @ row.weights.W
@@ -61,6 +61,11 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         lost += (of_written * (1.0 - shares.i - shares.g) + of_kept * (1.0 - shares.f - shares.kept)).sum((0, 2))
     initial_cell = (rho[0] * direction.initial[1]).sum(1)
     return Passed(inputs, _account(s, products, rows, lost, initial_cell, rules.eps))
+
+
+def _divide(product: Tensor, stable: Tensor) -> Tensor:
+    """The quotient, in the room of the denominator."""
+    return torch.div(product, stable, out=stable)
 
 
 def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
