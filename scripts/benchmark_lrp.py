@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Config:
     threads: int = 2
     rounds: int = 7
     device: str = "cpu"
+    structures: tuple[Structure, ...] = (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR)
     output: Path = Path("results/lrp_speed.json")
     longest: int = 10_000
     """Steps of the longest sequence, for the scaling."""
@@ -94,8 +96,8 @@ def seconds(functions: dict[str, Callable[[], object]], rounds: int, device: str
 
 def against_autograd(shape: tuple[int, int, int, int], config: Config) -> dict[str, Any]:
     """LRP through each structure, as ratios to forward + backward through the same weights."""
-    row: dict[str, Any] = {"B, T, F, H": shape}
-    for structure in Structure:
+    row: dict[str, Any] = {}
+    for structure in config.structures:
         model = Model.random(shape, structure, config.device)
         functions = {"autograd": model.forward_backward, "LRP": model.explain(structure)}
         taken = seconds(functions, config.rounds, config.device)
@@ -112,7 +114,7 @@ def against_others(config: Config) -> dict[str, float]:
     model = Model.random(SHAPES[0], Structure.STANDARD, config.device)
     fast = {"LRP": model.explain(Structure.STANDARD)}
     taken = seconds(fast | {"one sample": lambda: _step_by_step(model)}, 3, config.device)
-    result = {"step-by-step formulation at B = 64": taken["one sample"][0] * len(model.x) / taken["LRP"][0]}
+    result = {"one sample at a time, B = 64": round(taken["one sample"][0] * len(model.x) / taken["LRP"][0], 1)}
     try:
         from captum.attr import IntegratedGradients
     except ImportError:
@@ -121,7 +123,7 @@ def against_others(config: Config) -> dict[str, float]:
     gradients = IntegratedGradients(lambda x: model.readout(model.lstm(x)[0][:, -1]))
     rival = {"IG": lambda: gradients.attribute(model.x.detach(), target=0, n_steps=50, internal_batch_size=640)}
     taken = seconds(fast | rival, 3, config.device)
-    return result | {"Captum's integrated gradients, 50 steps": taken["IG"][0] / taken["LRP"][0]}
+    return result | {"Captum's integrated gradients, 50 steps": round(taken["IG"][0] / taken["LRP"][0], 1)}
 
 
 def _step_by_step(model: Model) -> None:
@@ -179,27 +181,27 @@ def _peak(name: str, device: str) -> float:
 
 
 def main(config: Config) -> None:
-    """Measure, print and write the table."""
+    """Measure, print and write the table, one part after the other."""
     torch.set_num_threads(config.threads)
-    rows = []
-    for shape in SHAPES:
-        rows.append(against_autograd(shape, config))
-        print(shape, {s.value: rows[-1][s.value]["ratio"] for s in Structure}, flush=True)
-    others = {name: round(times, 1) for name, times in against_others(config).items()}
-    print("times faster than", others, flush=True)
-    grown, memory = scaling(config), peak_memory(config)
-    print("microseconds a step", grown, "peak memory, MiB", memory, sep="\n")
-    result = {
+    result: dict[str, Any] = {
         "command": "python scripts/benchmark_lrp.py",
         "config": {name: str(value) for name, value in asdict(config).items()},
         "versions": environment_versions(),
-        "LRP / (forward + backward of the same nn.LSTM)": rows,
-        "times faster than": others,
-        "microseconds a step and sequence": grown,
-        "peak memory, MiB, at B, T, F, H = 64, 1000, 32, 64": memory,
     }
+    parts: dict[str, Callable[[], Any]] = {
+        f"LRP / (forward + backward of the same nn.LSTM), B, T, F, H = {shape}": partial(
+            against_autograd, shape, config
+        )
+        for shape in SHAPES
+    }
+    parts["times faster than"] = partial(against_others, config)
+    parts["microseconds a step and sequence"] = partial(scaling, config)
+    parts["MiB at the peak, B, T, F, H = 64, 1000, 32, 64"] = partial(peak_memory, config)
     config.output.parent.mkdir(parents=True, exist_ok=True)
-    config.output.write_text(json.dumps(result, indent=2) + "\n")
+    for name, measure in parts.items():
+        result[name] = measure()
+        print(name, result[name], flush=True)
+        config.output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
