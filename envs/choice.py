@@ -6,19 +6,19 @@ import numpy as np
 
 from envs.finite import Earnings, FiniteEnv, FiniteModel
 
-LURE, PATIENCE, DISTRACTION = 1.0, 2.0, 1.0
+LURE, PATIENCE, DISTRACTION = 1.0, 2.0, 5.0
 
 
 def choice_model(delay: int) -> FiniteModel:
     """Rules of `Choice`; states: before the choice, after the lure, after patience."""
-    steps, first = delay + 1, np.arange(delay + 1) == 0
+    steps, on_the_way = delay + 1, (np.arange(delay + 1) > 0) & (np.arange(delay + 1) < delay)
     chosen = np.zeros((steps, 3, 2))
     chosen[0, 0] = 1.0
     return FiniteModel(
         steps=steps,
         starts=np.array([1.0, 0.0, 0.0]),
         next_state=np.array([[1, 2], [1, 1], [2, 2]]),
-        now=Earnings(chosen * [LURE, 0.0], np.where(first, 0.0, DISTRACTION)[:, None, None]),
+        now=Earnings(chosen * [LURE, 0.0], DISTRACTION * on_the_way[:, None, None]),
         late=Earnings(chosen * [0.0, PATIENCE]),
         view=np.eye(3, dtype=np.float32),
         decisive=chosen > 0,
@@ -32,10 +32,14 @@ class Choice(FiniteEnv):
 
     Observation: `Box(0, 1, (4,))`: not chosen yet, lure, patience as one-hot; share of the episode over.
     Action: `Discrete(2)`.
-    Reward: the lure pays 1 at once; patience pays 2 at the last step. Each later step pays +1 or -1, by a coin.
+    Reward: the lure pays 1 at once; patience pays 2 at the last step. Each step in between pays +5 or -5, by
+    a coin.
     Delay: `delay` steps.
     Optimal return: 2 on average.
     Decisive steps: step 0.
+
+    The coin is as large as makes Monte Carlo need about the published 40k, 88.5k and 235k episodes at delays 40, 100
+    and 500: `34 (5 ** 2 delay)`, times 1 for the squared stake.
 
     Args:
         delay: steps from the choice to its payment, at least 1.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rudder_lrp.episodes import Array, Transitions
+from rudder_lrp.episodes import Array, Observations, Transitions
 from rudder_lrp.features import Features
-from rudder_lrp.lessons import Lesson
+from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.online import OnlinePredictor
+from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Rewards
 from rudder_lrp.redistribution.stream import ContributionStream
+from rudder_lrp.training import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class CausalCredit:
         online: the predictor, with its lessons and its trainer.
         n_envs: number N of environments.
         max_episode_steps: an episode longer than this is no lesson; it is settled there, and its environment's own
-            reward is handed on until it ends. Bounds the memory: N * max_episode_steps * (F + 4) * 4 bytes.
+            reward is handed on until it ends. Bounds the memory to 2 * N * max_episode_steps * (F + 4) * 4 bytes.
 
     Raises:
         ValueError: if `max_episode_steps` is not positive.
@@ -84,32 +87,101 @@ class CausalCredit:
         self.finished: list[FinishedEpisode] = []
         """The episodes that the latest step ended."""
         self._stream = ContributionStream(online.predictor, n_envs)
+        self._running = _RunningEpisodes(n_envs, len(online.predictor.features))
+        self._open = np.ones(n_envs, dtype=bool)
+        self._owed = np.zeros(n_envs)
         self._told_of_endless_episode = False
-        self.restart()
 
-    def restart(self) -> None:
-        """Begin new episodes everywhere; unfinished ones are dropped."""
-        everywhere = np.ones(self.n_envs, dtype=bool)
-        self._stream.restart(everywhere)
-        self._running = _RunningEpisodes(self.n_envs, len(self.online.predictor.features))
-        self._open = everywhere
-        self._owed = np.zeros(self.n_envs)
+    @classmethod
+    def for_spaces(
+        cls,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        n_envs: int,
+        predictor: ReturnPredictor | None = None,
+        *,
+        structure: str = "markov",
+        training: TrainingConfig | None = None,
+        lesson_capacity: int = 512,
+        train_every: int = 2048,
+        min_lessons: int = 32,
+        trust_threshold: float = 0.2,
+        max_episode_steps: int = 10_000,
+        seed: int = 0,
+    ) -> CausalCredit:
+        """Build all of it for environments with these spaces.
+
+        Args:
+            observation_space: of one environment.
+            action_space: of one environment.
+            n_envs: number N of environments.
+            predictor: its own by default, built for the spaces.
+            structure: of the predictor built by default.
+            training: one round of the predictor's training.
+            lesson_capacity: how many episodes are kept to train on.
+            train_every: environment steps between two rounds.
+            min_lessons: no training before there are so many.
+            trust_threshold: an explained variance below this one counts as no trust.
+            max_episode_steps: an episode longer than this is no lesson and gets its own reward from there on.
+            seed: of the predictor's weights and the choice of lessons.
+
+        Raises:
+            TypeError: if a space is not supported.
+            ValueError: if `predictor` was made for other spaces, or a number is out of range.
+        """
+        if predictor is None:
+            predictor = ReturnPredictor.for_spaces(observation_space, action_space, structure=structure, seed=seed)
+        predictor.features.check_spaces(observation_space, action_space)
+        online = OnlinePredictor(
+            predictor,
+            LessonBuffer(lesson_capacity, seed=seed),
+            training,
+            train_every=train_every,
+            min_lessons=min_lessons,
+            trust_threshold=trust_threshold,
+        )
+        return cls(online, n_envs, max_episode_steps)
+
+    def restart(self, where: NDArray[np.bool_] | None = None) -> None:
+        """Begin new episodes, everywhere or where the mask `[N]` says so; unfinished ones are dropped."""
         self.finished = []
+        self._begin(np.ones(self.n_envs, dtype=bool) if where is None else where)
 
-    def step(self, transitions: Transitions) -> NDArray[np.float32]:
+    def step(
+        self,
+        observations: Observations,
+        actions: Array,
+        rewards: Array,
+        next_observations: Observations,
+        last: NDArray[np.bool_],
+        running: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
         """Take in one step of all environments; return what the agent is given for it, `[N]`.
+
+        Args:
+            observations: before the step, `[N, ...]`.
+            actions: `[N, ...]`.
+            rewards: the environments' own, `[N]`.
+            next_observations: after the step and before any reset, `[N, ...]`.
+            last: mask `[N]` of the episodes that the step ended.
+            running: mask `[N]` of the environments that did step; the others were being reset and are given nothing.
 
         Raises:
             ValueError: if a reward or a feature is not finite, naming the environment.
         """
-        self._check_rewards(transitions.rewards)
+        if running is None:
+            running = np.ones(self.n_envs, dtype=bool)
+        self._check_rewards(rewards)
+        first = self._running.lengths == 0
+        transitions = Transitions(observations, actions, rewards, next_observations, first, last & running)
         features = self.online.predictor.features.encode(transitions)
         self.steps += 1
-        handed = self._settle(self._stream.step(features), transitions)
-        self._running.append(np.flatnonzero(self._open), features, transitions.rewards, handed)
+        paid = np.where(transitions.last, 0.0, transitions.rewards)
+        handed = self._settle(self._stream.step(features) + paid, transitions, running)
+        self._running.append(np.flatnonzero(self._open & running), features, rewards, handed)
         self._close_overlong(transitions.last)
         self.finished = [self._finish(index) for index in np.flatnonzero(transitions.last & self._open).tolist()]
-        self._begin(transitions.last)
+        self._begin(transitions.last | ~running)
         if self.online.train_if_due(self.steps * self.n_envs):
             self._stream.replay(self._running.features, self._running.lengths)
         return handed
@@ -121,13 +193,14 @@ class CausalCredit:
                 "rewards must be finite; mend the environment or clip its reward"
             )
 
-    def _settle(self, contributions: Rewards, transitions: Transitions) -> NDArray[np.float32]:
-        rewards = transitions.rewards
-        handed = self.online.mix(contributions, rewards)
-        self._owed += rewards
-        settled = transitions.last | (self._running.lengths + 1 >= self.max_episode_steps) | ~self._open
+    def _settle(
+        self, contributions: Rewards, transitions: Transitions, running: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        self._owed += np.where(running, transitions.rewards, 0.0)
+        settled = transitions.last | (self._running.lengths + 1 >= self.max_episode_steps) | ~self._open | ~running
         # The agent sees float32: what rounding takes from one step, the last one gives back.
-        handed = np.where(settled, self._owed, handed).astype(np.float32)
+        mixed = self.online.mix(contributions, transitions.rewards)
+        handed = np.where(settled, self._owed, mixed).astype(np.float32)
         self._owed -= handed
         return handed
 
@@ -148,9 +221,9 @@ class CausalCredit:
         self.online.observe(lesson)
         return FinishedEpisode(index, self.steps, lesson, handed)
 
-    def _begin(self, last: NDArray[np.bool_]) -> None:
-        if last.any():
-            self._running.lengths[last] = 0
-            self._owed[last] = 0.0
-            self._open = self._open | last
-            self._stream.restart(last)
+    def _begin(self, where: NDArray[np.bool_]) -> None:
+        if where.any():
+            self._running.lengths[where] = 0
+            self._owed[where] = 0.0
+            self._open = self._open | where
+            self._stream.restart(where)

@@ -110,9 +110,12 @@ def read_online(checkpoint: Path, online: OnlinePredictor) -> None:
 
 
 def _check_shape(checkpoint: Path, saved: ReturnPredictor, own: ReturnPredictor) -> None:
-    found, wanted = ((p.structure.value, p.lstm.hidden_size) for p in (saved, own))
+    found, wanted = (
+        (p.structure.value, p.lstm.hidden_size, p.features.encoding.value, len(p.features)) for p in (saved, own)
+    )
     if found != wanted:
         raise ValueError(
-            f"the predictor in {checkpoint} has a {found[0]} LSTM of {found[1]} cells, this one a {wanted[0]} LSTM of "
-            f"{wanted[1]}; resume with the structure and size of the run that was saved"
+            f"the predictor in {checkpoint} has a {found[0]} LSTM of {found[1]} cells on the {found[2]} encoding, this "
+            f"one a {wanted[0]} LSTM of {wanted[1]} cells on the {wanted[2]} encoding; resume with the predictor's "
+            "options of the run that was saved"
         )

@@ -43,7 +43,7 @@ class Structure(StrEnum):
 
     STANDARD = "standard"
     MARKOV = "markov"
-    OUTPUT_GATED = "output gated"
+    OUTPUT_GATED = "output-gated"
     LEAKY = "leaky"
     ACCUMULATOR = "accumulator"
 

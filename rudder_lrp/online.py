@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
-from rudder_lrp.episodes import Array
+from rudder_lrp.episodes import Array, Episode
 from rudder_lrp.features import RunningNormalizer
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.predictor import ReturnPredictor
@@ -75,6 +76,13 @@ class OnlinePredictor:
         """Take in a finished episode."""
         self.lessons.add(lesson)
         self._unseen.update(lesson.features)
+
+    def teach(self, episodes: Iterable[Episode]) -> int:
+        """Take in episodes from elsewhere, such as demonstrations; return how many there were."""
+        before = self.lessons.seen
+        for episode in episodes:
+            self.observe(Lesson.from_episode(episode, self.predictor.features))
+        return self.lessons.seen - before
 
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""

@@ -7,6 +7,7 @@ from rudder_lrp.sb3.replay_buffers import (
     RedistributedNStepReplayBuffer,
     RedistributedReplayBuffer,
 )
+from rudder_lrp.sb3.replayed_episodes import replayed_episodes
 from rudder_lrp.sb3.resume import resume, save_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedDictRolloutBuffer, RedistributedRolloutBuffer
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
@@ -20,6 +21,7 @@ __all__ = [
     "RedistributedRewardVecEnv",
     "RedistributedRolloutBuffer",
     "RedistributionCallback",
+    "replayed_episodes",
     "resume",
     "save_checkpoint",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -10,12 +11,16 @@ from stable_baselines3.common.logger import Image
 from rudder_lrp.checkpoints import open_journal
 from rudder_lrp.diagnosis import credit_report, timeline
 from rudder_lrp.journal import LessonJournal
-from rudder_lrp.redistribution import DifferenceRedistributor, Redistributor
+from rudder_lrp.redistribution import DifferenceRedistributor
+from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env, save_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedRolloutBuffer
 from rudder_lrp.tensorboard import as_image, draw_timeline
 
+logger = logging.getLogger(__name__)
+
+_SHARE_LEFT = 0.37  # below e^-1 the discount, and not the reward, decides
 _EXCLUDED = ("stdout", "log", "json", "csv")  # pictures belong in TensorBoard alone
 
 
@@ -57,16 +62,19 @@ class RedistributionCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._env = credit_env(self.training_env)
-        self._redistributor = self._redistributor_of_buffer() or DifferenceRedistributor(self._env.predictor)
+        credit = self._credit_of_buffer()
+        self._redistributor = (credit and credit.redistributor) or DifferenceRedistributor(self._env.predictor)
+        self._corrects_discount = credit is not None and credit.gamma < 1.0
+        self._told_of_discount = False
         self._reported_version = -1
         self._next_checkpoint = self.num_timesteps + self.checkpoint_every
         self._next_pictures = self.num_timesteps + self.pictures_every
         self.save()
 
-    def _redistributor_of_buffer(self) -> Redistributor | None:
+    def _credit_of_buffer(self) -> EpisodicCredit | None:
         buffer = getattr(self.model, "rollout_buffer", None) or getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, RedistributedRolloutBuffer | RedistributedReplayBuffer):
-            return buffer.credit.redistributor
+            return buffer.credit
         return None
 
     def _on_step(self) -> bool:
@@ -98,8 +106,25 @@ class RedistributionCallback(BaseCallback):
         self.logger.record("credit/loss_last", online.quality.loss_last)
         self.logger.record("credit/loss_along", online.quality.loss_along)
         if lessons := online.lessons.held_out[-self.n_lessons :]:
-            for name, value in credit_report(self._redistributor, lessons).items():
+            report = credit_report(self._redistributor, lessons)
+            for name, value in report.items():
                 self.logger.record(f"credit/{name}", value)
+            self._check_discount(report["steps_moved_back"])
+
+    def _check_discount(self, steps_moved_back: float) -> None:
+        gamma = float(getattr(self.model, "gamma", 1.0))
+        if self._told_of_discount or self._corrects_discount or gamma**steps_moved_back > _SHARE_LEFT:
+            return
+        self._told_of_discount = True
+        logger.warning(
+            "the reward moved back by %.0f steps on average, over which gamma=%g discounts to %.2f: the agent no "
+            "longer maximises the discounted return of the environment; set gamma=1, or pass "
+            "EpisodicCredit(env, redistributor, gamma=%g) to keep it",
+            steps_moved_back,
+            gamma,
+            gamma**steps_moved_back,
+            gamma,
+        )
 
     def _draw(self) -> None:
         lessons = sorted(self._env.online.lessons.held_out[-self.n_lessons :], key=lambda e: e.episode_return)

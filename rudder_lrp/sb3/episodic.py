@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rudder_lrp.causal import FinishedEpisode
+from rudder_lrp.discount import check_discount, keep_discounted_return
 from rudder_lrp.lessons import Lesson
 from rudder_lrp.redistribution.base import Redistributor, Rewards
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
@@ -27,11 +28,19 @@ class EpisodicCredit:
     Args:
         env: the wrapper the algorithm steps.
         redistributor: what to replace the handed-out rewards by.
+        gamma: of an agent whose discounted return, not whose return, is to stay the same; see `rudder_lrp.discount`.
+
+    Raises:
+        ValueError: if `gamma` is not within (0, 1].
     """
 
     def __init__(
-        self, env: RedistributedRewardVecEnv | None = None, redistributor: Redistributor | None = None
+        self,
+        env: RedistributedRewardVecEnv | None = None,
+        redistributor: Redistributor | None = None,
+        gamma: float = 1.0,
     ) -> None:
+        self.gamma = check_discount(gamma)
         self._env = env
         self._cut_episodes = 0
         self.redistributor = redistributor
@@ -74,7 +83,10 @@ class EpisodicCredit:
         if env.online.q == 0.0:
             return [lesson.rewards for lesson in lessons]
         redistributed = redistributor.redistribute(lessons)
-        return [env.online.mix(new, lesson.rewards) for new, lesson in zip(redistributed, lessons, strict=True)]
+        mixed = [env.online.mix(new, lesson.rewards) for new, lesson in zip(redistributed, lessons, strict=True)]
+        if self.gamma == 1.0:
+            return mixed
+        return [keep_discounted_return(new, old.rewards, self.gamma) for new, old in zip(mixed, lessons, strict=True)]
 
     def adjustments(self, rewards: NDArray[np.float32]) -> NDArray[np.float32]:
         """Corrections `[n_steps, n_envs]` to the rewards of the rollout that has just ended; zero-sum an episode.

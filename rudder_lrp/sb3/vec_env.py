@@ -10,8 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_n
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from rudder_lrp.causal import CausalCredit, FinishedEpisode
-from rudder_lrp.episodes import Transitions, map_arrays, repair_terminal
-from rudder_lrp.lessons import LessonBuffer
+from rudder_lrp.episodes import map_arrays, repair_terminal
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.training import TrainingConfig
@@ -59,19 +58,20 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         seed: int = 0,
     ) -> None:
         super().__init__(venv)
-        if predictor is None:
-            spaces = venv.observation_space, venv.action_space
-            predictor = ReturnPredictor.for_spaces(*spaces, structure=structure, seed=seed)
-        predictor.features.check_spaces(venv.observation_space, venv.action_space)
-        self.online = OnlinePredictor(
+        self.credit = CausalCredit.for_spaces(
+            venv.observation_space,
+            venv.action_space,
+            venv.num_envs,
             predictor,
-            LessonBuffer(lesson_capacity, seed=seed),
-            training,
+            structure=structure,
+            training=training,
+            lesson_capacity=lesson_capacity,
             train_every=train_every,
             min_lessons=min_lessons,
             trust_threshold=trust_threshold,
+            max_episode_steps=max_episode_steps,
+            seed=seed,
         )
-        self._credit = CausalCredit(self.online, self.num_envs, max_episode_steps)
         self._finished: list[FinishedEpisode] | None = None
         self._observations: VecEnvObs | None = None
         self._normalization_below = unwrap_vec_normalize(venv)
@@ -82,6 +82,11 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
             )
 
     @property
+    def online(self) -> OnlinePredictor:
+        """The predictor with its lessons, its trainer and how far it is trusted."""
+        return self.credit.online
+
+    @property
     def predictor(self) -> ReturnPredictor:
         """The predictor whose predictions are redistributed."""
         return self.online.predictor
@@ -89,19 +94,18 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
     @property
     def vec_steps(self) -> int:
         """Vectorised steps so far; each is `num_envs` environment steps."""
-        return self._credit.steps
+        return self.credit.steps
 
     @property
     def just_finished(self) -> list[FinishedEpisode]:
         """The episodes that the latest step ended."""
-        return self._credit.finished
+        return self.credit.finished
 
     def reset(self) -> VecEnvObs:
         """Reset all environments; unfinished episodes are no lessons."""
         observations = self.venv.reset()
         self._observations = map_arrays(np.copy, observations)
-        self._first = np.ones(self.num_envs, dtype=bool)
-        self._credit.restart()
+        self.credit.restart()
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -120,13 +124,12 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
             raise RuntimeError("reset the environment before stepping it")
         observations, rewards, dones, infos = self.venv.step_wait()
         ends = repair_terminal(observations, dones, infos)
-        transitions = Transitions(self._observations, self._actions, rewards, ends, self._first, dones)
-        handed = self._credit.step(transitions)
-        self._observations, self._first = map_arrays(np.copy, observations), dones.copy()
+        handed = self.credit.step(self._observations, self._actions, rewards, ends, dones)
+        self._observations = map_arrays(np.copy, observations)
         for info, reward in zip(infos, rewards.tolist(), strict=True):
             info["true_reward"] = reward
         if self._finished is not None:
-            self._finished += self._credit.finished
+            self._finished += self.credit.finished
         if self._normalization_below is not None:
             # Off-policy algorithms fetch the raw reward from the VecNormalize, wherever it is.
             self._normalization_below.old_reward = handed

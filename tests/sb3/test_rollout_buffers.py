@@ -11,6 +11,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from rudder_lrp.discount import discounted_return
 from rudder_lrp.lstm import Structure
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import (
@@ -19,7 +20,7 @@ from rudder_lrp.sb3 import (
     RedistributedRolloutBuffer,
     RedistributionCallback,
 )
-from tests.sb3.play import QUICK, FixedReward, KeepRollouts, trusted, vec_env
+from tests.sb3.play import QUICK, FixedReward, KeepRollouts, Played, trusted, vec_env
 
 VALUE = 7.0
 GAMMA = 0.9
@@ -206,3 +207,23 @@ def test_rollouts_too_short_for_any_episode_are_told_once(caplog) -> None:
     env = trusted(DummyVecEnv([lambda: FixedReward([1.0], length=10)]))
     agent(env, 4).learn(200)
     assert sum("n_steps=4" in record.message for record in caplog.records) == 1
+
+
+def test_a_corrected_discount_keeps_the_discounted_return_of_whole_episodes() -> None:
+    env = trusted(vec_env(1))
+    credit = EpisodicCredit(env, LRPRedistributor(env.predictor), gamma=GAMMA)
+    Played(env, 60)
+    lessons = [episode.lesson for episode in credit.take_finished()]
+    for rewards, lesson in zip(credit.rewards(lessons), lessons, strict=True):
+        kept, original = (discounted_return(x, GAMMA) for x in (rewards, lesson.rewards))
+        assert kept == pytest.approx(original, abs=1e-6)
+
+
+@pytest.mark.parametrize(("gamma", "told"), [(0.5, 1), (1.0, 0)])
+def test_a_discount_over_a_long_delay_is_told_once(gamma, told, caplog) -> None:
+    venv = DummyVecEnv([lambda: FixedReward([0.0] * 19 + [5.0] + [0.0] * 19 + [-5.0], length=20)] * 2)
+    env = RedistributedRewardVecEnv(venv, training=QUICK, train_every=128, min_lessons=4)
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=128, n_epochs=1, gamma=gamma, device="cpu")
+    model.learn(512, callback=RedistributionCallback())
+    assert env.online.version > 1
+    assert sum("discounts to" in record.message for record in caplog.records) == told
