@@ -61,12 +61,13 @@ class LayerWeights(NamedTuple):
     """Both biases together, `[4 H]`; zero for an LSTM without bias."""
 
     @classmethod
-    def of(cls, lstm: nn.LSTM) -> LayerWeights:
-        """Read them from a one-layer LSTM."""
-        W, U = lstm.get_parameter("weight_ih_l0"), lstm.get_parameter("weight_hh_l0")
+    def of(cls, lstm: nn.LSTM, layer: int = 0, reverse: bool = False) -> LayerWeights:
+        """Read those of one layer and direction."""
+        end = f"l{layer}_reverse" if reverse else f"l{layer}"
+        W, U = lstm.get_parameter(f"weight_ih_{end}"), lstm.get_parameter(f"weight_hh_{end}")
         if not lstm.bias:
             return cls(W, U, W.new_zeros(len(W)))
-        return cls(W, U, lstm.get_parameter("bias_ih_l0") + lstm.get_parameter("bias_hh_l0"))
+        return cls(W, U, lstm.get_parameter(f"bias_ih_{end}") + lstm.get_parameter(f"bias_hh_{end}"))
 
 
 def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:

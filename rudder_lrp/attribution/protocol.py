@@ -1,0 +1,25 @@
+"""What every explanation has in common: one verb, one contract."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Attribution(Protocol):
+    """Says how much each input mattered for one output of a model; `LRP` and all its rivals satisfy it.
+
+    The model is not modified. Padding gets exactly zero, and a sequence gets the same relevance alone as in any batch.
+    """
+
+    def attribute(self, inputs: Tensor, target: int | None = None, *, lengths: Tensor | None = None) -> Tensor:
+        """Relevance of the inputs for one output, shaped like the inputs.
+
+        Args:
+            inputs: `[B, T, F]`, or `[T, B, F]` for an LSTM that is not `batch_first`.
+            target: index of the output; may be left out if there is only one.
+            lengths: valid steps of each sequence, `[B]`; all of them by default.
+        """
+        ...
