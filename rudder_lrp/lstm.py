@@ -1,19 +1,20 @@
-"""The recurrent core: the trace of a trained `torch.nn.LSTM` and the structures made for LRP.
+"""The recurrent core: a trained `torch.nn.LSTM` taken apart, and the structures made for LRP.
 
-The fused kernels return `h` alone. Given all `h`, the gates of all steps are one matrix product, and the cell
-states follow by an elementwise scan; together they are the *trace*, all that an explanation needs.
+The fused kernels return `h` alone. Given all `h`, the pre-activations of any gate at all steps are one matrix product,
+and the cell states follow by an elementwise scan: all that an explanation needs.
 
 The structures of Arras et al. 2019, section 4, are constraints on the weights of an ordinary LSTM, so the fused
 kernels and the standard `state_dict` stay:
 
 - *standard*: no constraint;
 - *Markov*: the cell input `g` does not see `h`, so `c_T = sum_t (prod_{s>t} f_s) i_t g_t`, whatever the gates do;
-- *accumulator*: Markov with forget and output gate pinned open, read out at the cell state `c_T = sum_t i_t g_t`.
+- *output gated*: Markov without forgetting, the forget gate pinned open;
+- *accumulator*: the output gate is pinned open too, read out at the cell state `c_T = sum_t i_t g_t`.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 import torch
@@ -25,29 +26,21 @@ State = tuple[Tensor, Tensor]
 _PINNED_OPEN = 40.0  # sigmoid(40) rounds to exactly 1 in float64
 
 
+class Gate(IntEnum):
+    """The four blocks of rows of an LSTM's weights; g, the cell input, is no gate but sits among them."""
+
+    I = 0  # noqa: E741
+    F = 1
+    G = 2
+    O = 3  # noqa: E741
+
+
 class Structure(StrEnum):
     """Which connections of the LSTM are present, from all of them to the fewest."""
 
     STANDARD = "standard"
     MARKOV = "markov"
     ACCUMULATOR = "accumulator"
-
-
-class Trace(NamedTuple):
-    """What happened inside one LSTM direction; row 0 of `c` and `h` is the initial state."""
-
-    i: Tensor
-    """Input gate, `[B, T, H]`."""
-    f: Tensor
-    """Forget gate, `[B, T, H]`."""
-    g: Tensor
-    """Cell input after its tanh, `[B, T, H]`."""
-    o: Tensor
-    """Output gate, `[B, T, H]`."""
-    c: Tensor
-    """Cell state, `[B, T + 1, H]`."""
-    h: Tensor
-    """Hidden state, `[B, T + 1, H]`."""
 
 
 class LayerWeights(NamedTuple):
@@ -69,6 +62,23 @@ class LayerWeights(NamedTuple):
             return cls(W, U, W.new_zeros(len(W)))
         return cls(W, U, lstm.get_parameter(f"bias_ih_{end}") + lstm.get_parameter(f"bias_hh_{end}"))
 
+    def rows(self, gate: Gate) -> LayerWeights:
+        """Those into one gate: `[H, F]`, `[H, H]` and `[H]`."""
+        rows = gate_rows(self.U.shape[1])[gate]
+        return LayerWeights(self.W[rows], self.U[rows], self.b[rows])
+
+    def preactivation(self, inputs: Tensor, previous_h: Tensor) -> Tensor:
+        """`W x + U h + b` of all steps, from contiguous `[T, B, F]` and `[T, B, H]`."""
+        steps, batch, hidden = previous_h.shape
+        z = torch.addmm(self.b, inputs.view(steps * batch, -1), self.W.T)
+        return z.addmm_(previous_h.view(steps * batch, hidden), self.U.T).view(steps, batch, -1)
+
+    def run(self, inputs: Tensor, state: State) -> Tensor:
+        """Hidden states after each step by the fused kernel, `[T + 1, B, H]`, the initial one first."""
+        flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
+        outputs, _, _ = torch.lstm(inputs, [part[None] for part in state], flat, True, 1, 0.0, False, False, False)
+        return torch.cat([state[0][None], outputs])
+
 
 def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
     """Rows of the weights that belong to the gates i, f, g, o."""
@@ -87,24 +97,14 @@ def gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Te
     return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
 
-def cell_states(i: Tensor, f: Tensor, g: Tensor, initial: Tensor) -> Tensor:
-    """Scan `c_t = f_t c_{t-1} + i_t g_t` over time; returns `[B, T + 1, H]` with the initial row first."""
-    written = i * g
-    cells = [initial]
-    for t in range(written.shape[1]):
-        cells.append(torch.addcmul(written[:, t], f[:, t], cells[-1]))
-    return torch.stack(cells, dim=1)
-
-
-def trace(lstm: nn.LSTM, inputs: Tensor, state: State | None = None) -> Trace:
-    """Run a one-layer, one-directional, `batch_first` LSTM over `inputs` `[B, T, F]` and recover its trace."""
-    if state is None:
-        zeros = inputs.new_zeros(inputs.shape[0], lstm.hidden_size)
-        state = (zeros, zeros)
-    outputs, _ = lstm(inputs, (state[0][None], state[1][None]))
-    h = torch.cat([state[0][:, None], outputs], dim=1)
-    i, f, g, o = gates(lstm, inputs, h[:, :-1])
-    return Trace(i, f, g, o, cell_states(i, f, g, state[1]), h)
+def cell_states(written: Tensor, f: Tensor, initial: Tensor) -> Tensor:
+    """Scan `c_t = f_t c_{t-1} + written_t` over time, `[T, B, H]` to `[T + 1, B, H]` with the initial row first."""
+    cells = written.new_empty(len(written) + 1, *initial.shape)
+    cells[0] = initial
+    rows = cells.unbind(0)
+    for t, (new, kept) in enumerate(zip(written.unbind(0), f.unbind(0), strict=True)):
+        torch.addcmul(new, kept, rows[t], out=rows[t + 1])
+    return cells
 
 
 def constrain_(lstm: nn.LSTM, structure: Structure) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.episodes import Episode
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
-from rudder_lrp.lrp.closed_form import last_valid, valid_steps
+from rudder_lrp.lrp.sequences import last_valid, valid_steps
 from rudder_lrp.predictor import ReturnPredictor
 
 

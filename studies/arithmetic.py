@@ -1,4 +1,4 @@
-"""Addition and subtraction by one-cell LSTMs, after Arras et al. 2019 (arXiv 1904.11829): who earned the answer?
+"""Addition and subtraction by one-cell LSTMs, after Arras et al. 2019 (arXiv 1904.11829).
 
 A sequence holds 4 to 10 numbers, each in the first feature. Two of them are marked, `a` by repeating it in the second
 feature and the later `b` in the third; the answer is `n_a + n_b` or `n_a - n_b`. A faithful explanation gives step `a`
@@ -36,6 +36,10 @@ class Problems(NamedTuple):
     """n_a and n_b, `[..., B, 2]`."""
     answers: Tensor
     """`[..., B]`."""
+
+    def at(self, index: Tensor | slice) -> Problems:
+        """Those at an index of the first dimension."""
+        return Problems(*(part[index] for part in self))
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,7 @@ def train(sign: int, seeds: range, training: Training) -> tuple[Tensor, Tensor]:
     Returns:
         Parameters `[S, 21]` and held-out mean squared errors `[S]`.
     """
-    generator = torch.Generator().manual_seed(seeds.start)
-    drawn = sample((len(seeds), 2 * training.problems), sign, generator)
-    own, held_out = (Problems(*parts) for parts in zip(*(part.chunk(2, 1) for part in drawn), strict=True))
+    own, held_out = (_problems_of(seeds, sign, training.problems, stream) for stream in (1, 2))
     parameters = initial_parameters(seeds)
     damping = torch.ones(len(seeds), dtype=torch.float64)
     errors = _errors(parameters, held_out)
@@ -120,10 +122,15 @@ def train(sign: int, seeds: range, training: Training) -> tuple[Tensor, Tensor]:
         left = (errors >= training.tolerance).nonzero()[:, 0]
         if len(left) == 0:
             break
-        subset = Problems(*(part[left] for part in own))
-        parameters[left], damping[left] = levenberg_marquardt(parameters[left], damping[left], subset)
-        errors[left] = _errors(parameters[left], Problems(*(part[left] for part in held_out)))
+        parameters[left], damping[left] = levenberg_marquardt(parameters[left], damping[left], own.at(left))
+        errors[left] = _errors(parameters[left], held_out.at(left))
     return parameters, errors
+
+
+def _problems_of(seeds: range, sign: int, count: int, stream: int) -> Problems:
+    """Problems of each network, from its seed alone, `[S, B, ...]`."""
+    drawn = [sample((count,), sign, torch.Generator().manual_seed(10 * seed + stream)) for seed in seeds]
+    return Problems(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))
 
 
 def levenberg_marquardt(parameters: Tensor, damping: Tensor, problems: Problems) -> tuple[Tensor, Tensor]:

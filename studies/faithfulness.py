@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rudder_lrp.attribution import (
     Attribution,
@@ -24,10 +24,11 @@ from rudder_lrp.lrp import LRP
 from studies import arithmetic, marked_sum
 
 METHODS: Mapping[str, Callable[..., Attribution]] = {
-    "LRP-all": LRP,
-    "LRP-half": partial(LRP, rule="half"),
-    "LRP-prop": partial(LRP, rule="prop"),
-    "LRP-abs": partial(LRP, rule="abs"),
+    "LRP-all": partial(LRP, eps=1e-5),
+    "LRP-all, eps=1e-3": partial(LRP, eps=1e-3),
+    "LRP-half": partial(LRP, rule="half", eps=1e-5),
+    "LRP-prop": partial(LRP, rule="prop", eps=1e-5),
+    "LRP-abs": partial(LRP, rule="abs", eps=1e-5),
     "sensitivity": Sensitivity,
     "gradient x input": GradientTimesInput,
     "SmoothGrad": partial(SmoothGrad, samples=25, noise=0.1),
@@ -36,7 +37,7 @@ METHODS: Mapping[str, Callable[..., Attribution]] = {
     "Shapley sampling": partial(ShapleySampling, samples=25, unit="step"),
     "contextual decomposition": partial(ContextualDecomposition, unit="step"),
 }
-"""By name; what switches inputs off does so a step at a time."""
+"""By name; LRP with eps = 1e-5 unless it says otherwise, what switches inputs off does so a step at a time."""
 
 
 def correlation(one: Tensor, other: Tensor) -> float:

@@ -76,7 +76,7 @@ def sample(count: int, length: int, generator: torch.Generator) -> Sums:
 
 
 def train(recipe: Recipe) -> Trained:
-    """Train one network on fresh sequences, each update of another length, short ones more often; the learning rate falls."""
+    """Train one network on fresh sequences, each update of another length; the learning rate falls to zero."""
     torch.manual_seed(recipe.seed)
     lstm, readout = nn.LSTM(3, recipe.hidden, batch_first=True), nn.Linear(recipe.hidden, 1)
     with torch.no_grad():

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from rudder_lrp.lrp.checks import check_inputs, check_lengths
-from rudder_lrp.lrp.closed_form import valid_steps
+from rudder_lrp.attribution.protocol import Target
+from rudder_lrp.lrp.checks import check_finite, check_inputs, check_lengths, check_target
+from rudder_lrp.lrp.sequences import pack_like, unpack, valid_steps
 
 Reads = Literal["hidden", "cell"]
-Score = Callable[[Tensor, Tensor], Tensor]
-"""From inputs `[B, T, F]` and lengths `[B]` to one output each, `[B]`."""
+Batch = TypeVar("Batch", Tensor, PackedSequence)
 
 
 class Unit(StrEnum):
@@ -57,36 +57,47 @@ class LSTMAttribution(ABC):
         self.readout = readout
         self.reads = reads
 
-    def attribute(self, inputs: Tensor, target: int | None = None, *, lengths: Tensor | None = None) -> Tensor:
-        """See `Attribution.attribute`.
+    def attribute(self, inputs: Batch, target: Target = None, *, lengths: Tensor | None = None) -> Batch:
+        """See `Attribution.attribute`; a `PackedSequence` will do as well and is returned in kind.
 
         Raises:
             TypeError, ValueError: if an argument does not fit the model, naming what was found and what is supported.
         """
-        check_inputs(self.lstm, inputs)
-        batch = inputs.detach() if self.lstm.batch_first else inputs.detach().transpose(0, 1)
-        lengths = check_lengths(batch, lengths)
-        with evaluating(self.lstm, self.readout):
-            relevance = self._relevance(batch, lengths, self._index(batch, target))
-        relevance = relevance.detach().to(batch.dtype) * valid_steps(lengths, batch.shape[1])[..., None]
-        return relevance if self.lstm.batch_first else relevance.transpose(0, 1)
+        if isinstance(inputs, PackedSequence):
+            if lengths is not None:
+                raise ValueError("a PackedSequence brings its lengths, got lengths as well; leave them out")
+            padded, lengths = unpack(inputs)
+            return pack_like(inputs, self._explain(padded, lengths, target))
+        return self._swap(self._explain(self._swap(inputs), lengths, target))
 
-    def score(self, target: int) -> Score:
-        """The output that is explained, as a function of inputs and lengths."""
-        return lambda inputs, lengths: self._outputs(inputs, lengths)[:, target]
+    def _explain(self, inputs: Tensor, lengths: Tensor | None, target: Target) -> Tensor:
+        """Relevance `[B, T, F]` of inputs `[B, T, F]`."""
+        with evaluating(self.lstm, self.readout):
+            inputs, lengths, target = self._checked(inputs, lengths, target)
+            relevance = self._relevance(inputs, lengths, target).detach().to(inputs.dtype)
+        return relevance * valid_steps(lengths, inputs.shape[1])[..., None]
+
+    def _swap(self, values: Tensor) -> Tensor:
+        """Between the layout of the model and `[B, T, F]`."""
+        return values if self.lstm.batch_first or values.ndim != 3 else values.transpose(0, 1)
+
+    def score(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
+        """The output `target` `[B]` of each sequence, `[B]`: what is explained."""
+        return self._outputs(inputs, lengths).gather(1, target[:, None])[:, 0]
 
     @abstractmethod
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
-        """Relevance `[B, T, F]` of inputs `[B, T, F]` for an output; what it says of padding is thrown away."""
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
+        """Relevance `[B, T, F]` of inputs `[B, T, F]` for the score; what it says of padding is thrown away."""
 
-    @torch.no_grad()
-    def _index(self, inputs: Tensor, target: int | None) -> int:
-        outputs = self._outputs(inputs[:1, :1], torch.ones(1, dtype=torch.long)).shape[1]
-        if target is None and outputs == 1:
-            return 0
-        if target is None or not 0 <= target < outputs:
-            raise ValueError(f"target must be one of the outputs 0 to {outputs - 1}, got {target}")
-        return target
+    def _checked(self, inputs: Tensor, lengths: Tensor | None, target: Target) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs `[B, T, F]` with zeros as padding, lengths and target `[B]`."""
+        check_inputs(inputs, self.lstm.get_parameter("weight_ih_l0"), self.lstm.input_size, "[B, T, F]")
+        lengths = check_lengths(inputs.transpose(0, 1), lengths)
+        inputs = inputs.detach().masked_fill(~valid_steps(lengths, inputs.shape[1])[..., None], 0.0)
+        check_finite("inputs", inputs)
+        with torch.no_grad():
+            outputs = self._outputs(inputs[:1, :1], torch.ones(1, dtype=torch.long)).shape[1]
+        return inputs, lengths, check_target(target, outputs, len(inputs), inputs.device)
 
     def _outputs(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)

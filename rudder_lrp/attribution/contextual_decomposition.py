@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rudder_lrp.attribution.base import LSTMAttribution, Reads, Unit, by_length, spread, unit_mask
-from rudder_lrp.lrp.checks import check_inputs, check_lengths, check_target
+from rudder_lrp.attribution.protocol import Target
 from rudder_lrp.lstm import LayerWeights, gate_rows
 
 
@@ -78,41 +78,39 @@ class ContextualDecomposition(LSTMAttribution):
 
     @torch.no_grad()
     def of_phrase(
-        self, inputs: Tensor, phrase: Tensor, target: int | None = None, *, lengths: Tensor | None = None
+        self, inputs: Tensor, phrase: Tensor, target: Target = None, *, lengths: Tensor | None = None
     ) -> Parts:
         """Split one output into the part of a phrase and the rest, `[B]` each; they sum to the output.
 
         Args:
             inputs: `[B, T, F]`, or `[T, B, F]` for an LSTM that is not `batch_first`.
             phrase: shaped like the inputs, true where an input belongs to the phrase.
-            target: index of the output; may be left out if there is only one.
+            target: index of the output, one for all or `[B]`; may be left out if there is only one.
             lengths: valid steps of each sequence, `[B]`; all of them by default.
 
         Raises:
             TypeError, ValueError: if an argument does not fit the model.
         """
-        check_inputs(self.lstm, inputs)
         if phrase.shape != inputs.shape:
             raise ValueError(
                 f"the phrase must be shaped like the inputs {list(inputs.shape)}, got {list(phrase.shape)}"
             )
-        target = check_target(self.readout, target)
-        if not self.lstm.batch_first:
-            inputs, phrase = inputs.transpose(0, 1), phrase.transpose(0, 1)
-        outputs = torch.empty(2, len(inputs), dtype=inputs.dtype, device=inputs.device)
-        for length, members in by_length(check_lengths(inputs, lengths)):
-            parts = self._split(inputs[members, :length], phrase[members, :length].to(inputs.dtype), target)
-            outputs[:, members] = torch.stack(parts)
+        phrase = self._swap(phrase)
+        batch, lengths, target = self._checked(self._swap(inputs), lengths, target)
+        outputs = batch.new_empty(2, len(batch))
+        for length, members in by_length(lengths):
+            within = phrase[members, :length].to(batch.dtype)
+            outputs[:, members] = torch.stack(self._split(batch[members, :length], within, target[members]))
         return Parts(*outputs)
 
     @torch.no_grad()
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         relevance = torch.zeros_like(inputs)
         for length, members in by_length(lengths):
-            relevance[members, :length] = self._of_equal_length(inputs[members, :length], target)
+            relevance[members, :length] = self._of_equal_length(inputs[members, :length], target[members])
         return relevance
 
-    def _of_equal_length(self, inputs: Tensor, target: int) -> Tensor:
+    def _of_equal_length(self, inputs: Tensor, target: Tensor) -> Tensor:
         """Relevance of each unit of inputs `[B, T, F]` that all end at T."""
         units = unit_mask(inputs, self.unit)
         relevance = torch.zeros_like(inputs)
@@ -121,11 +119,11 @@ class ContextualDecomposition(LSTMAttribution):
             shape = (len(inputs), len(chunk), *inputs.shape[1:])
             repeated = inputs[:, None].expand(shape).flatten(0, 1)
             phrase = phrases.to(inputs.dtype).expand(shape).flatten(0, 1)
-            of_units = self._split(repeated, phrase, target).relevant.view(shape[:2])
+            of_units = self._split(repeated, phrase, target.repeat_interleave(len(chunk))).relevant.view(shape[:2])
             relevance += torch.einsum("bu,utf->btf", of_units, phrases.to(inputs.dtype))
         return spread(relevance, self.unit)
 
-    def _split(self, inputs: Tensor, phrase: Tensor, target: int) -> Parts:
+    def _split(self, inputs: Tensor, phrase: Tensor, target: Tensor) -> Parts:
         """Split the output for inputs `[B, T, F]` that all end at T by a phrase of 0 and 1, both `[B, T, F]`."""
         share = phrase.mean(dim=2)
         steps = Parts(inputs * phrase, inputs * (1.0 - phrase))
@@ -135,7 +133,7 @@ class ContextualDecomposition(LSTMAttribution):
         final = _concatenate([self._final(hidden, cell, reverse) for reverse, (hidden, cell) in enumerate(ran)])
         weight = self.readout.weight[target]
         bias = 0.0 if self.readout.bias is None else self.readout.bias[target]
-        return Parts(final.relevant @ weight, final.rest @ weight + bias)
+        return Parts((final.relevant * weight).sum(1), (final.rest * weight).sum(1) + bias)
 
     def _final(self, hidden: Parts, cell: Parts, reverse: int) -> Parts:
         last = 0 if reverse else -1

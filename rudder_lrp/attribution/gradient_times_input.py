@@ -13,10 +13,10 @@ class GradientTimesInput(LSTMAttribution):
     See `LSTMAttribution` for the arguments.
     """
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         product: Tensor = (
             captum_attr()
-            .InputXGradient(self.score(target))
-            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths,))
+            .InputXGradient(self.score)
+            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths, target))
         )
         return product

@@ -41,14 +41,14 @@ class IntegratedGradients(LSTMAttribution):
         self.baseline = baseline
         self.rows = rows
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         integral: Tensor = (
             captum_attr()
-            .IntegratedGradients(self.score(target))
+            .IntegratedGradients(self.score)
             .attribute(
                 inputs,
                 baselines=self.baseline,
-                additional_forward_args=(lengths,),
+                additional_forward_args=(lengths, target),
                 n_steps=self.steps,
                 internal_batch_size=max(self.rows, len(inputs)),
             )

@@ -37,15 +37,15 @@ class Occlusion(LSTMAttribution):
         self.baseline = baseline
         self.rows = rows
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
             lost: Tensor = (
                 captum_attr()
-                .FeatureAblation(self.score(target))
+                .FeatureAblation(self.score)
                 .attribute(
                     inputs,
                     baselines=self.baseline,
-                    additional_forward_args=(lengths,),
+                    additional_forward_args=(lengths, target),
                     feature_mask=unit_mask(inputs, self.unit),
                     perturbations_per_eval=max(1, self.rows // len(inputs)),
                 )

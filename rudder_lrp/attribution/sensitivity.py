@@ -13,10 +13,10 @@ class Sensitivity(LSTMAttribution):
     See `LSTMAttribution` for the arguments.
     """
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         saliency: Tensor = (
             captum_attr()
-            .Saliency(self.score(target))
-            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths,))
+            .Saliency(self.score)
+            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths, target))
         )
         return saliency

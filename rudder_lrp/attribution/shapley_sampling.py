@@ -58,22 +58,24 @@ class ShapleySampling(LSTMAttribution):
         self.seed = seed
         self.rows = rows
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         relevance = torch.zeros_like(inputs)
         for length, members in by_length(lengths):
-            relevance[members, :length] = self._of_equal_length(inputs[members, :length], lengths[members], target)
+            relevance[members, :length] = self._of_equal_length(
+                inputs[members, :length], lengths[members], target[members]
+            )
         return relevance
 
-    def _of_equal_length(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _of_equal_length(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             gains: Tensor = (
                 captum_attr()
-                .ShapleyValueSampling(self.score(target))
+                .ShapleyValueSampling(self.score)
                 .attribute(
                     inputs,
                     baselines=self.baseline,
-                    additional_forward_args=(lengths,),
+                    additional_forward_args=(lengths, target),
                     feature_mask=unit_mask(inputs, self.unit),
                     n_samples=self.samples,
                     perturbations_per_eval=max(1, self.rows // len(inputs)),

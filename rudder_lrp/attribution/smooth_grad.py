@@ -42,21 +42,21 @@ class SmoothGrad(LSTMAttribution):
         self.noise = noise
         self.seed = seed
 
-    def _relevance(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         relevance = torch.zeros_like(inputs)
         for sequence, length in enumerate(lengths.tolist()):
             members = slice(sequence, sequence + 1)
-            relevance[members, :length] = self._of_one(inputs[members, :length], lengths[members], target)
+            relevance[members, :length] = self._of_one(inputs[members, :length], lengths[members], target[members])
         return relevance
 
-    def _of_one(self, inputs: Tensor, lengths: Tensor, target: int) -> Tensor:
+    def _of_one(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         attr = captum_attr()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            smooth: Tensor = attr.NoiseTunnel(attr.InputXGradient(self.score(target))).attribute(
+            smooth: Tensor = attr.NoiseTunnel(attr.InputXGradient(self.score)).attribute(
                 inputs.clone().requires_grad_(),
                 nt_samples=self.samples,
                 stdevs=self.noise,
-                additional_forward_args=(lengths,),
+                additional_forward_args=(lengths, target),
             )
         return smooth

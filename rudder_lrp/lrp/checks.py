@@ -2,61 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+from rudder_lrp.lstm import State
 
-def check_modules(lstm: nn.Module, readout: nn.Module) -> None:
-    """Refuse what cannot be explained.
+_Rule = TypeVar("_Rule")
+
+
+def check_lstm(lstm: nn.Module) -> None:
+    """Refuse what is no `nn.LSTM`, and one with a projection.
 
     Raises:
-        TypeError: if `lstm` is no `nn.LSTM` or `readout` no `nn.Linear`.
-        ValueError: if the LSTM has more layers, directions or a projection, or the readout another width.
+        TypeError, ValueError: naming the remedy.
     """
     if not isinstance(lstm, nn.LSTM):
         raise TypeError(f"LRP explains torch.nn.LSTM, got {type(lstm).__name__}; rebuild the model with an nn.LSTM")
-    if not isinstance(readout, nn.Linear):
-        raise TypeError(
-            f"LRP reads out through torch.nn.Linear, got {type(readout).__name__}; pass the last linear layer"
-        )
-    if lstm.num_layers != 1 or lstm.bidirectional or lstm.proj_size:
+    if lstm.proj_size:
         raise ValueError(
-            "LRP supports one layer, one direction and no projection, got "
-            f"num_layers={lstm.num_layers}, bidirectional={lstm.bidirectional}, proj_size={lstm.proj_size}"
+            f"LRP supports an LSTM whose hidden state is not projected, got proj_size={lstm.proj_size}; "
+            "train one with proj_size=0"
         )
-    if readout.in_features != lstm.hidden_size:
-        raise ValueError(f"the readout takes {readout.in_features} features, the LSTM has {lstm.hidden_size} cells")
 
 
-def check_inputs(lstm: nn.LSTM, inputs: Tensor) -> None:
-    """Refuse inputs that the LSTM cannot take.
+def check_width(what: str, found: int, neighbour: str, expected: int) -> None:
+    """Refuse a layer that does not fit its neighbour.
 
     Raises:
-        TypeError: if they are of another dtype.
-        ValueError: if shape, device or values do not fit.
+        ValueError: if the widths differ.
     """
-    weight = lstm.weight_ih_l0
+    if found != expected:
+        raise ValueError(f"the {what} {found} features, but the {neighbour} {expected}; they must be equal")
+
+
+def check_relevance(relevance: Tensor, states: Tensor) -> None:
+    """Refuse injected relevance that does not fit the hidden states `[T, B, D * H]`.
+
+    Raises:
+        ValueError: if shape, dtype or values do not fit.
+    """
+    if relevance.shape != states.shape or relevance.dtype != states.dtype:
+        raise ValueError(
+            f"relevance must be like the outputs of the LSTM, {list(states.shape)} time-major in {states.dtype}, "
+            f"got {list(relevance.shape)} in {relevance.dtype}; give one number for each hidden state"
+        )
+    check_finite("relevance", relevance)
+
+
+def check_rule(kind: str, rule: str | _Rule, known: Mapping[str, _Rule]) -> _Rule:
+    """Find a rule by name, or take a function as it is.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if not isinstance(rule, str):
+        return rule
+    if rule not in known:
+        raise ValueError(f"{kind} must be one of {', '.join(known)}, or a function, got {rule!r}")
+    return known[rule]
+
+
+def check_inputs(inputs: Tensor, weight: Tensor, features: int, layout: str) -> None:
+    """Refuse inputs that the model cannot take.
+
+    Raises:
+        TypeError: if they are no tensor or of another dtype.
+        ValueError: if shape or device do not fit.
+    """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs must be a tensor or a PackedSequence, got {type(inputs).__name__}; convert them")
     if inputs.dtype != weight.dtype:
         raise TypeError(f"inputs are {inputs.dtype}, the model is {weight.dtype}; convert one of them")
     if inputs.device != weight.device:
         raise ValueError(f"inputs are on {inputs.device}, the model is on {weight.device}; move one of them")
-    if inputs.ndim != 3 or inputs.shape[2] != lstm.input_size:
-        layout = "[B, T, F]" if lstm.batch_first else "[T, B, F]"
-        raise ValueError(f"inputs must be {layout} with F = {lstm.input_size}, got shape {list(inputs.shape)}")
-    if not torch.isfinite(inputs).all():
-        raise ValueError("inputs hold NaN or infinite values, which no relevance can be found for; clean them first")
+    if inputs.ndim != 3 or inputs.shape[2] != features or 0 in inputs.shape:
+        raise ValueError(
+            f"inputs must be {layout} with F = {features} and nothing empty, got shape {list(inputs.shape)}; "
+            "a single sequence needs a batch dimension of 1"
+        )
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises:
+        ValueError: if there are any.
+    """
+    if not torch.isfinite(values).all():
+        raise ValueError(f"{name} hold NaN or infinite values, which no relevance can be found for; clean them first")
 
 
 def check_lengths(inputs: Tensor, lengths: Tensor | None) -> Tensor:
-    """Lengths `[B]` of sequences `[B, T, F]`, all steps by default.
+    """Lengths `[B]` of sequences `[T, B, F]`, all steps by default.
 
     Raises:
+        TypeError: if they are no whole numbers.
         ValueError: if one is below 1 or beyond T, or their number is not B.
     """
-    batch, horizon = inputs.shape[:2]
+    horizon, batch = inputs.shape[:2]
     if lengths is None:
         return torch.full((batch,), horizon, device=inputs.device)
-    lengths = lengths.to(inputs.device)
+    lengths = torch.as_tensor(lengths, device=inputs.device)
+    if lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths must be whole numbers of steps, got {lengths.dtype}; convert them with .long()")
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must be one number a sequence, [{batch}], got shape {list(lengths.shape)}")
     if lengths.min() < 1 or lengths.max() > horizon:
@@ -64,18 +115,57 @@ def check_lengths(inputs: Tensor, lengths: Tensor | None) -> Tensor:
             f"lengths must lie between 1 and the {horizon} steps of the inputs, got {int(lengths.min())} to "
             f"{int(lengths.max())}; leave empty sequences out"
         )
-    return lengths
+    return lengths.long()
 
 
-def check_target(readout: nn.Linear, target: int | None) -> int:
-    """Index of the output to explain.
+def check_target(target: int | Tensor | None, outputs: int, batch: int, device: torch.device) -> Tensor:
+    """Index of the output to explain for each sequence, `[B]`.
 
     Raises:
         ValueError: if it is out of range, or left out where there are several.
     """
-    outputs = readout.out_features
     if target is None and outputs == 1:
-        return 0
-    if target is None or not 0 <= target < outputs:
-        raise ValueError(f"target must be one of the outputs 0 to {outputs - 1}, got {target}")
-    return target
+        target = 0
+    supported = f"target must be one of the outputs 0 to {outputs - 1}, or one of these for each of {batch} sequences"
+    if target is None:
+        raise ValueError(f"{supported}, got None; choose the output to explain")
+    chosen = torch.as_tensor(target, device=device)
+    if chosen.is_floating_point() or chosen.dtype == torch.bool or chosen.shape not in ((), (batch,)):
+        raise ValueError(f"{supported}, got {chosen.dtype} of shape {list(chosen.shape)}; pass whole numbers")
+    if chosen.min() < 0 or chosen.max() >= outputs:
+        raise ValueError(f"{supported}, got {target}; count outputs from 0")
+    return chosen.long().expand(batch)
+
+
+def check_step(step: int | Tensor | None, lengths: Tensor) -> Tensor:
+    """Step whose output is explained, for each sequence, `[B]`; the length stands for the final states.
+
+    Raises:
+        ValueError: if it is not a valid step.
+    """
+    if step is None:
+        return lengths
+    chosen = torch.as_tensor(step, device=lengths.device)
+    if chosen.is_floating_point() or chosen.shape not in ((), lengths.shape):
+        raise ValueError(f"step must be one whole number, or one for each of {len(lengths)} sequences, got {step}")
+    if (chosen < 0).any() or (chosen >= lengths).any():
+        raise ValueError(f"step must be a valid step of each sequence, 0 to its length - 1, got {step}")
+    return chosen.long().expand(len(lengths))
+
+
+def check_state(lstm: nn.LSTM, state: State | None, inputs: Tensor) -> None:
+    """Refuse initial states that do not fit inputs `[T, B, F]`.
+
+    Raises:
+        ValueError: if shape, dtype, device or values do not fit.
+    """
+    if state is None:
+        return
+    expected = (lstm.num_layers * (2 if lstm.bidirectional else 1), inputs.shape[1], lstm.hidden_size)
+    for name, part in zip(("h_0", "c_0"), state, strict=True):
+        if part.shape != expected or part.dtype != inputs.dtype or part.device != inputs.device:
+            raise ValueError(
+                f"{name} must be {list(expected)} in {inputs.dtype} on {inputs.device}, got {list(part.shape)} in "
+                f"{part.dtype} on {part.device}; pass the state as to nn.LSTM"
+            )
+        check_finite(name, part)

@@ -1,13 +1,17 @@
-"""Relevance in closed form where no recurrent connection reaches the cell input.
+"""Relevance in closed form where none of it travels back through the hidden state.
 
-Without that connection `c_T = sum_t (prod_{s>t} f_s) i_t g_t` holds whatever the gates do. LRP-all with eps -> 0
-then needs no division and no step loop (Arras et al. 2019, section 4): with `h_T = o_T tanh(c_T)` and a linear
-readout `w`, cell k earns at step t
+If the rows of the weights that take relevance have no recurrent connection, then `R_c / c` obeys
+
+    rho_t = f_{t+1} rho_{t+1} + R_t / c_t            R_t: what enters at step t from outside
+
+whatever the gates do, because `c_t = f_t c_{t-1} + i_t g_t` shares by its own terms: LRP with eps -> 0 in the cell, in
+the limit, without division by small numbers and without leak. The relevance of the cell input is `i_t g_t rho_t`.
+Read out once at the end by weights `w` (Arras et al. 2019, section 4) this is
 
     R_tk = w_k o_Tk tanh(c_Tk) / c_Tk (prod_{s>t} f_sk) i_tk g_tk,        sum_tk R_tk = w . h_T
 
 for a zero initial cell state. On the accumulator the readout reads `c_T` itself and `R_tk = w_k i_tk g_tk`, whose sum
-over the cells is also the difference of consecutive predictions.
+over the cells is also the difference of consecutive predictions. The gate rules enter as factors, as elsewhere.
 """
 
 from __future__ import annotations
@@ -15,41 +19,89 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lstm import Trace
+from rudder_lrp.lrp.direction import Account, Cells, Direction, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.rules import Rules, sign, stabilize
+from rudder_lrp.lrp.sequences import Arrivals
+from rudder_lrp.lstm import Gate, LayerWeights
 
 
-def valid_steps(lengths: Tensor, horizon: int) -> Tensor:
-    """Mask `[B, horizon]`, true on the steps that belong to the sequence."""
-    return torch.arange(horizon, device=lengths.device) < lengths[:, None]
+def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
+    """Whether the recurrent weights of all rows that take relevance are zero.
+
+    Not used to conserve what stabilizers and biases absorb: that is spread over the hidden state too.
+    """
+    takes_relevance = weights.U if rules.pays_gates else weights.rows(Gate.G).U
+    return not rules.conserve and not bool(takes_relevance.any())
 
 
-def last_valid(values: Tensor, lengths: Tensor) -> Tensor:
-    """Pick step `lengths - 1` of each sequence: `[B, T, ...]` and `[B]` to `[B, ...]`."""
-    return values[torch.arange(len(values), device=values.device), lengths - 1]
+def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
+    """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
+    cells = Cells.of(direction, rules.pays_gates)
+    rows, shares = rows_and_shares(direction, cells, rules)
+    per_cell = _enter(arrivals, cells, shares, rules)
+    rho = _scan(cells.f if shares is None else cells.f * shares.kept, per_cell)
+    of_written = cells.written.mul_(rho[1:])
+    products = [of_written]
+    if shares is not None:
+        of_kept = cells.f * cells.c[:-1] * rho[1:]
+        products = [of_written * shares.g, of_written * shares.i, of_kept * shares.f, _of_output_gate(arrivals, shares)]
+    s = [product / stabilize(row.z, rules.eps) for product, row in zip(products, rows, strict=True)]
+    inputs = sum(part @ row.weights.W for part, row in zip(s, rows, strict=True)) * direction.inputs
+    if not account:
+        return Passed(inputs, None)
+    lost = arrivals.total() - per_cell.replace(per_cell.relevance * per_cell.select(cells.c[1:])).total()
+    if shares is not None:
+        lost = lost - products[3].sum((0, 2))
+        lost += (of_written * (1.0 - shares.i - shares.g) + of_kept * (1.0 - shares.f - shares.kept)).sum((0, 2))
+    return Passed(inputs, _account(s, products, rows, lost, (rho[0] * direction.initial_cell).sum(1), rules.eps))
 
 
-def kept_until_end(f: Tensor, lengths: Tensor) -> Tensor:
-    """Share `prod_{s>t} f_s` of what step t wrote that the cell still holds at the last valid step, `[B, T, H]`."""
-    padding = ~valid_steps(lengths, f.shape[1])
-    later = torch.cat([f.masked_fill(padding[..., None], 1.0)[:, 1:], torch.ones_like(f[:, :1])], dim=1)
-    return later.flip(1).cumprod(1).flip(1)
+def _enter(arrivals: Arrivals, cells: Cells, shares: Shares | None, rules: Rules) -> Arrivals:
+    """What enters, for each unit of the cell state."""
+    if arrivals.at_cell and arrivals.per_state is not None:
+        return arrivals.replace(
+            arrivals.per_state
+        )  # so that on the accumulator nothing later counts, not even rounding
+    c = arrivals.select(cells.c[1:])
+    divisor = c.masked_fill(c == 0.0, torch.inf) if arrivals.proportional else stabilize(c, rules.eps)
+    relevance = arrivals.relevance
+    if shares is not None and not arrivals.at_cell:
+        relevance = relevance * arrivals.select(shares.cell)
+    return arrivals.replace(relevance / divisor)
 
 
-def output_share(trace: Trace, lengths: Tensor) -> Tensor:
-    """What one unit of the last cell state is worth in `h_T`: `o_T tanh(c_T) / c_T`, `[B, H]`."""
-    c = last_valid(trace.c[:, 1:], lengths)
-    near_zero = c.abs() < 1e-4
-    series = 1.0 - c.square() / 3.0  # exact to float precision where the quotient is not
-    return last_valid(trace.o, lengths) * torch.where(near_zero, series, c.tanh() / c.masked_fill(near_zero, 1.0))
+def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
+    """Relevance of the output gate, `[T, B, H]`."""
+    relevance = torch.zeros_like(shares.o)
+    if not arrivals.at_cell:
+        taken = arrivals.replace(arrivals.relevance * arrivals.select(shares.o))
+        for t, row in enumerate(relevance.unbind(0)):
+            taken.add_(t, row)
+    return relevance
 
 
-def hidden_readout_relevance(trace: Trace, weight: Tensor, lengths: Tensor) -> Tensor:
-    """Relevance of what each cell wrote at each step for `weight . h_T`, `[B, T, H]`; needs a Markov structure."""
-    written = trace.i * trace.g * valid_steps(lengths, trace.i.shape[1])[..., None]
-    return (weight * output_share(trace, lengths))[:, None] * kept_until_end(trace.f, lengths) * written
+def _scan(f: Tensor, per_cell: Arrivals) -> Tensor:
+    """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`; row 0 is that of the initial state."""
+    rho = f.new_zeros(len(f) + 1, *f.shape[1:])
+    rows, gates = rho.unbind(0), f.unbind(0)
+    for t in range(len(f) - 1, -1, -1):
+        per_cell.add_(t, rows[t + 1])
+        torch.mul(rows[t + 1], gates[t], out=rows[t])
+    return rho
 
 
-def cell_readout_relevance(trace: Trace, weight: Tensor, lengths: Tensor) -> Tensor:
-    """The same for `weight . c_T`, `[B, T, H]`; with the forget gate pinned open `weight * i_t * g_t`."""
-    written = trace.i * trace.g * valid_steps(lengths, trace.i.shape[1])[..., None]
-    return weight * kept_until_end(trace.f, lengths) * written
+def _account(
+    s: list[Tensor], products: list[Tensor], rows: list[Row], lost: Tensor, initial_cell: Tensor, eps: float
+) -> Account:
+    biases = torch.stack([part @ row.weights.b for part, row in zip(s, rows, strict=True)])
+    stabilizer = torch.stack([(part * sign(row.z)).sum(2) * eps for part, row in zip(s, rows, strict=True)])
+    zero = torch.zeros_like(initial_cell)
+    return Account(
+        steps=(biases + stabilizer).sum(0),
+        cell_input_bias=biases[0].sum(0),
+        gate_bias=biases[1:].sum((0, 1)),
+        stabilizer=stabilizer.sum((0, 1)) + lost,
+        initial_hidden=zero,
+        initial_cell=initial_cell,
+        through_gates=zero + sum(part.sum((0, 2)) for part in products[1:]),
+    )

@@ -1,13 +1,13 @@
-"""The fast pass of LRP-all through an LSTM: batched, four elementwise or matrix operations a step.
+"""The fast pass through one layer and direction: batched, three operations a step under LRP-all.
 
-Everything that does not depend on the relevance is computed for all steps at once. What remains of the recursion of
-`rudder_lrp.lrp.reference` is, backward in time,
+Everything that does not depend on the relevance is computed for all steps at once. Of the recursion in
+`rudder_lrp.lrp.reference` remains, backward in time, with `A_t` the relevance of `c_t`,
 
-    R_c   <- kept_t * R_c' + R_h                 kept_t = f_{t+1} c_t / stabilize(c_{t+1})
-    s_t   <- written_t * R_c                     written_t = i_t g_t / (stabilize(c_t) stabilize(z_t))
-    R_h   <- h_{t-1} * (s_t U_g)
+    A_t        = carried + h_t * (s_{t+1} U)            plus what enters from outside
+    s_t        = A_t * factor_t                         one factor for each block of rows that takes relevance
+    carried    = A_t * f_t c_{t-1} / stabilize(c_t)
 
-and the inputs' relevance follows from all `s_t` in one matrix product, `R_x = x * (s W_g)`.
+and the inputs' relevance follows from all `s_t` in one matrix product, `R_x = x * (s W)`. `docs/lrp.md` derives it.
 """
 
 from __future__ import annotations
@@ -15,72 +15,167 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rudder_lrp.lrp.closed_form import valid_steps
-from rudder_lrp.lrp.rules import sign, stabilize
-from rudder_lrp.lstm import LayerWeights, Trace, gate_rows
-
-
-class CellInput(NamedTuple):
-    """The weights into the cell input g."""
-
-    W: Tensor
-    """From the inputs, `[H, F]`."""
-    U: Tensor
-    """From the hidden state, `[H, H]`."""
-    b: Tensor
-    """Both biases together, `[H]`."""
-
-    @classmethod
-    def of(cls, lstm: nn.LSTM) -> CellInput:
-        """Cut them out of a one-layer LSTM."""
-        rows = gate_rows(lstm.hidden_size)[2]
-        W, U, b = LayerWeights.of(lstm)
-        return cls(W[rows], U[rows], b[rows])
-
-    def preactivation(self, inputs: Tensor, previous_h: Tensor) -> Tensor:
-        """`z = W x + U h + b` of all steps, `[B, T, H]`."""
-        return inputs @ self.W.T + previous_h @ self.U.T + self.b
+from rudder_lrp.lrp.direction import Account, Cells, Direction, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.rules import Rules, sign, stabilize
+from rudder_lrp.lrp.sequences import Arrivals
 
 
-class Propagated(NamedTuple):
-    """Outcome of a pass."""
+class Factors(NamedTuple):
+    """All that a sweep multiplies relevance with, computed for all steps at once."""
 
-    shares: Tensor
-    """`s_t = R_g / stabilize(z)`: relevance of the cell input for each unit of its pre-activation, `[B, T, H]`."""
-    stabilizer: Tensor
-    """Relevance that epsilon absorbed in the cell and the cell input, `[B]`."""
-    initial_state: Tensor
-    """Relevance that arrived at h_0 and c_0, `[B]`."""
+    slots: Tensor
+    """Slot 0 carries `A_t` to `c_{t-1}`, the next ones turn it into the `s_t` of the rows g, i, f, and the last one
+    turns the relevance of `h_t` into that of the row o, `[T, B, 1 + rows, H]`. A sweep replaces them by the `s_t`."""
+    of_cell: Tensor | None
+    """Share of `c_t` in `o * tanh(c)`, `[T, B, H]`; None for all of it."""
+    lost: Tensor | None
+    """Share of `A_t` that sum and products in the cell lose, `[T, B, H]`; on demand."""
+    lost_at_output: Tensor | None
+    """The same of the relevance of `h_t`."""
+    units: Tensor | None
+    """Slots filled from `A_t`, for a unit of relevance of their term of the cell's sum; only to conserve."""
+    absorbed: Tensor | None
+    """`b + eps * sign(z)` of the rows, `[T, B, rows, H]`; on demand."""
 
 
-def propagate(
-    trace: Trace, z: Tensor, cell_input: CellInput, R_last: Tensor, lengths: Tensor, eps: float
-) -> Propagated:
-    """Carry relevance from the last valid hidden (or cell) state back to the cell inputs of all steps.
+def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
+    """Carry relevance from the states of a direction back to its inputs.
 
     Args:
-        trace: of the LSTM, `[B, T, H]` each.
-        z: pre-activation of the cell input, `[B, T, H]`.
-        cell_input: its weights.
-        R_last: relevance of the state after the last valid step, `[B, H]`.
-        lengths: number of valid steps, `[B]`.
-        eps: stabilizer.
+        direction: after its run.
+        arrivals: relevance that enters the states.
+        rules: how it is shared.
+        account: whether to say where the rest went.
     """
-    c_stable, z_stable = stabilize(trace.c[:, 1:], eps), stabilize(z, eps)
-    kept = (trace.f * trace.c[:, :-1] / c_stable).unbind(1)
-    written = (trace.i * trace.g / (c_stable * z_stable)).unbind(1)
-    h = trace.h.unbind(1)
-    enters = torch.nn.functional.one_hot(lengths - 1, z.shape[1]).to(z.dtype).T[..., None]
-    R_c, R_h = torch.zeros_like(R_last), torch.zeros_like(R_last)
-    at_cell, shares = [R_c] * z.shape[1], [R_c] * z.shape[1]
-    for t in range(z.shape[1] - 1, -1, -1):
-        at_cell[t] = torch.addcmul(R_c + R_h, enters[t], R_last)
-        shares[t] = written[t] * at_cell[t]
-        R_c = kept[t] * at_cell[t]
-        R_h = h[t] * (shares[t] @ cell_input.U)
-    share, cell = torch.stack(shares, 1), torch.stack(at_cell, 1)
-    absorbed = eps * (cell * sign(c_stable) / c_stable + share * sign(z_stable))
-    mask = valid_steps(lengths, z.shape[1])[..., None]
-    return Propagated(share * mask, (absorbed * mask).sum((1, 2)), (R_c + R_h).sum(1))
+    cells = Cells.of(direction, rules.pays_gates)
+    rows, shares = rows_and_shares(direction, cells, rules)
+    factors = _factors(cells, rows, shares, rules, account)
+    sweep = Sweep(direction, arrivals, factors, torch.cat([row.weights.U for row in rows]), rules.conserve)
+    sweep.run()
+    s = factors.slots[:, :, 1:]
+    inputs = s.flatten(2) @ torch.cat([row.weights.W for row in rows])
+    inputs.mul_(direction.inputs)
+    if rules.conserve:
+        inputs += torch.stack(sweep.spreads[::-1])
+    return Passed(inputs, _account(s, rows, factors, sweep, direction.h[0], rules) if account else None)
+
+
+def _factors(cells: Cells, rows: list[Row], shares: Shares | None, rules: Rules, account: bool) -> Factors:
+    c, eps = cells.c[1:], rules.eps
+    stable = stabilize(c, eps)
+    kept, written = cells.f.mul_(cells.c[:-1]).div_(stable), cells.written.div_(stable)
+    slots = c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
+    if shares is None:
+        slots[:, :, 0] = kept
+        torch.div(written, stabilize(rows[0].z, eps), out=slots[:, :, 1])
+    else:
+        slots[:, :, 0] = shares.kept
+        for at, (share, row) in enumerate(zip((shares.g, shares.i, shares.f, shares.o), rows, strict=True), start=1):
+            torch.div(share, stabilize(row.z, eps), out=slots[:, :, at])
+    units = None
+    if rules.conserve:
+        units = (
+            slots[:, :, :4].clone() if shares else torch.stack([torch.ones_like(c), 1 / stabilize(rows[0].z, eps)], 2)
+        )
+    if shares is not None:
+        for at, product in enumerate((kept, written, written, kept)):
+            slots[:, :, at] *= product
+    if not (account or rules.conserve):
+        return Factors(slots, shares and shares.cell, None, None, None, None)
+    lost = eps * sign(c) / stable
+    if shares is not None:
+        lost += written * (1.0 - shares.i - shares.g) + kept * (1.0 - shares.f - shares.kept)
+    absorbed = torch.stack([row.weights.b + eps * sign(row.z) for row in rows], dim=2)
+    at_output = None if shares is None else 1.0 - shares.o - shares.cell
+    return Factors(slots, shares and shares.cell, lost, at_output, units, absorbed)
+
+
+class Sweep:
+    """The recursion backward in time; the slots of the factors hold all `s_t` afterwards.
+
+    Args:
+        direction: after its run.
+        arrivals: relevance that enters the states.
+        factors: of all steps.
+        U: recurrent weights of the rows that take relevance, `[rows * H, H]`.
+        conserve: whether to spread what is lost.
+    """
+
+    def __init__(self, direction: Direction, arrivals: Arrivals, factors: Factors, U: Tensor, conserve: bool) -> None:
+        self.h = direction.h.unbind(0)
+        self.arrivals = arrivals
+        self.factors = factors
+        self.U = U
+        self.conserve = conserve
+        self.feeding = direction.inputs.shape[2] + direction.h.shape[2]
+        """Number of units that feed a map into the cell."""
+        zeros = torch.zeros_like(direction.initial_cell)
+        self.carried = zeros
+        """Relevance of the cell state from the step after, `[B, H]`."""
+        self.per_hidden = zeros.clone()
+        """Relevance of each unit of the hidden state from the step after, `[B, H]`."""
+        self.hidden, self.cell, self.lost = zeros.clone(), zeros.clone(), zeros.clone()
+        self.spread = zeros[:, :1]
+        """Relevance that every unit feeding the step after got on top, `[B, 1]`."""
+        self.spreads: list[Tensor] = []
+
+    def run(self) -> None:
+        """Sweep over all steps."""
+        all_slots = self.factors.slots
+        from_cell = all_slots[:, :, :4].unbind(0)
+        rows = all_slots[:, :, 1:].flatten(2).unbind(0)
+        enter = self._enter if self.factors.of_cell is None else self._enter_past_gate
+        for t in range(len(rows) - 1, -1, -1):
+            enter(t)
+            from_cell[t].mul_(self.cell[:, None])
+            self.carried = from_cell[t][:, 0]
+            if self.conserve:
+                self._spread(t, from_cell[t], rows[t])
+            elif self.factors.lost is not None:
+                self.lost.addcmul_(self.cell, self.factors.lost[t])
+            torch.mm(rows[t], self.U, out=self.per_hidden)
+
+    def _enter(self, t: int) -> None:
+        torch.addcmul(self.carried, self.h[t + 1], self.per_hidden, out=self.cell)
+        if self.conserve:
+            self.cell += self.spread
+        self.arrivals.add_(t, self.cell)
+
+    def _enter_past_gate(self, t: int) -> None:
+        assert self.factors.of_cell is not None
+        torch.mul(self.h[t + 1], self.per_hidden, out=self.hidden).add_(self.spread)
+        if not self.arrivals.at_cell:
+            self.arrivals.add_(t, self.hidden)
+        torch.addcmul(self.carried, self.hidden, self.factors.of_cell[t], out=self.cell)
+        if self.arrivals.at_cell:
+            self.arrivals.add_(t, self.cell)
+        self.factors.slots[t, :, 4].mul_(self.hidden)
+        if self.factors.lost_at_output is not None:
+            self.lost.addcmul_(self.hidden, self.factors.lost_at_output[t])
+
+    def _spread(self, t: int, slots: Tensor, s: Tensor) -> None:
+        """Give what the stabilizers and biases of a step absorb to all that feeds the same map, in equal parts."""
+        lost, units, absorbed = self.factors.lost, self.factors.units, self.factors.absorbed
+        assert lost is not None
+        assert units is not None
+        assert absorbed is not None
+        terms = 2 * self.cell.shape[1]
+        slots.addcmul_(units[t], ((self.cell * lost[t]).sum(1) / terms)[:, None, None])
+        self.spread = (s * absorbed[t].flatten(1)).sum(1, keepdim=True) / self.feeding
+        self.spreads.append(self.spread)
+
+
+def _account(s: Tensor, rows: list[Row], factors: Factors, sweep: Sweep, h_0: Tensor, rules: Rules) -> Account:
+    initial_hidden = (sweep.per_hidden * h_0 + sweep.spread).sum(1)
+    z = torch.stack([row.z for row in rows], dim=2)[:, :, 1:]
+    through_gates = (s[:, :, 1:] * stabilize(z, rules.eps)).sum((0, 2, 3))
+    zero = torch.zeros_like(initial_hidden)
+    if rules.conserve:
+        return Account(s.new_zeros(s.shape[:2]), zero, zero, zero, initial_hidden, sweep.carried.sum(1), through_gates)
+    assert factors.absorbed is not None
+    absorbed = (s * factors.absorbed).sum((2, 3))
+    bias = torch.stack([s[:, :, at] @ row.weights.b for at, row in enumerate(rows)]).sum(1)
+    stabilizer = absorbed.sum(0) - bias.sum(0) + sweep.lost.sum(1)
+    return Account(absorbed, bias[0], bias[1:].sum(0), stabilizer, initial_hidden, sweep.carried.sum(1), through_gates)

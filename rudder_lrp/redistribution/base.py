@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rudder_lrp.episodes import Episode
 from rudder_lrp.lessons import Lesson, LessonBatch
-from rudder_lrp.lrp.closed_form import valid_steps
+from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.predictor import ReturnPredictor
 
 Rewards = NDArray[np.float64]

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rudder_lrp.attribution import (
     Attribution,
@@ -76,7 +77,7 @@ def test_padding_gets_exactly_zero_and_changes_nothing(name: str, make_model: Ca
     padding = torch.arange(5) >= model.lengths[:, None]
     assert (relevance[padding] == 0).all()
     other = model.inputs.clone()
-    other[padding] = 77.0
+    other[padding] = torch.nan
     torch.testing.assert_close(method.attribute(other, 0, lengths=model.lengths), relevance, **close(name))
 
 
@@ -102,6 +103,28 @@ def test_time_may_come_first(name: str, make_model: Callable[..., Model]) -> Non
     )
     expected = METHODS[name](model.lstm, model.readout).attribute(model.inputs, 0, lengths=model.lengths)
     torch.testing.assert_close(relevance.transpose(0, 1), expected, **close(name))
+
+
+def test_packed_sequences_are_returned_in_kind(name: str, make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    method = METHODS[name](model.lstm, model.readout)
+    packed = pack_padded_sequence(model.inputs, model.lengths, batch_first=True, enforce_sorted=False)
+    unpacked, lengths = pad_packed_sequence(method.attribute(packed, 0), batch_first=True)
+    expected = method.attribute(model.inputs, 0, lengths=model.lengths)
+    assert torch.equal(lengths, model.lengths)
+    torch.testing.assert_close(unpacked, expected, **close(name))
+    with pytest.raises(ValueError, match="brings its lengths"):
+        method.attribute(packed, 0, lengths=model.lengths)
+
+
+def test_each_sequence_may_have_its_own_target(name: str, make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    method = METHODS[name](model.lstm, model.readout)
+    targets = torch.tensor([0, 1, 1, 0])
+    together = method.attribute(model.inputs, targets, lengths=model.lengths)
+    for target in (0, 1):
+        one = method.attribute(model.inputs, target, lengths=model.lengths)
+        torch.testing.assert_close(together[targets == target], one[targets == target], **close(name))
 
 
 @pytest.mark.parametrize("rival", RIVALS)
@@ -141,8 +164,8 @@ def test_dropout_plays_no_part(rival: str) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"target": 2}, ValueError, "outputs 0 to 1, got 2"),
-        ({"target": None}, ValueError, "outputs 0 to 1, got None"),
+        ({"target": 2}, ValueError, "outputs 0 to 1, .*got 2"),
+        ({"target": None}, ValueError, "outputs 0 to 1, .*got None"),
         ({"lengths": torch.tensor([5, 0, 3, 5])}, ValueError, "between 1 and"),
         ({"inputs": torch.zeros(4, 5, 7, dtype=torch.float64)}, ValueError, "F = 2"),
         ({"inputs": torch.full((4, 5, 2), torch.nan, dtype=torch.float64)}, ValueError, "NaN"),

@@ -1,0 +1,86 @@
+"""Sequences of different lengths in one batch: padded on the right, reversed within their lengths."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+
+def valid_steps(lengths: Tensor, horizon: int) -> Tensor:
+    """Mask `[B, horizon]`, true on the steps that belong to the sequence."""
+    return torch.arange(horizon, device=lengths.device) < lengths[:, None]
+
+
+def last_valid(values: Tensor, lengths: Tensor) -> Tensor:
+    """Pick step `lengths - 1` of each sequence: `[B, T, ...]` and `[B]` to `[B, ...]`."""
+    return values[torch.arange(len(values), device=values.device), lengths - 1]
+
+
+def reverse(values: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse each sequence of `[T, B, ...]` within its length; padding stays where it is. Its own inverse."""
+    steps = torch.arange(len(values), device=values.device)[:, None]
+    order = torch.where(steps < lengths, lengths - 1 - steps, steps)
+    return values[order, torch.arange(values.shape[1], device=values.device)]
+
+
+def unpack(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """A packed batch as `[B, T, F]` and its lengths `[B]`."""
+    padded, lengths = pad_packed_sequence(packed, batch_first=True)
+    return padded, lengths.to(padded.device)
+
+
+def pack_like(packed: PackedSequence, values: Tensor) -> PackedSequence:
+    """Pack `[B, T, F]` in the order of another packed batch."""
+    ordered = values if packed.sorted_indices is None else values[packed.sorted_indices]
+    data = torch.cat([ordered[:size, t] for t, size in enumerate(packed.batch_sizes.tolist())])
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+class Arrivals:
+    """Relevance that enters the states of one direction from outside.
+
+    Args:
+        relevance: `[T, B, H]`, at every step; or `[B, H]`, at one step of each sequence.
+        steps: which step that is, `[B]`, in the order in which the direction runs.
+        at_cell: whether it enters at the cell state, past the output gate, instead of the hidden state.
+        proportional: whether it is proportional to the state it enters, as that of a linear layer is.
+        per_state: relevance for each unit of the state, where that is known.
+    """
+
+    def __init__(
+        self,
+        relevance: Tensor,
+        steps: Tensor | None = None,
+        *,
+        at_cell: bool = False,
+        proportional: bool = True,
+        per_state: Tensor | None = None,
+    ) -> None:
+        self.relevance = relevance
+        self.steps = steps
+        self.at_cell = at_cell
+        self.proportional = proportional
+        self.per_state = per_state
+        self._rows: dict[int, Tensor] = {}
+        if steps is not None:
+            self._rows = {step: (steps == step).nonzero()[:, 0] for step in steps.unique().tolist()}
+
+    def select(self, values: Tensor) -> Tensor:
+        """Of values `[T, B, H]` those where relevance enters, shaped like the relevance."""
+        return values if self.steps is None else values[self.steps, torch.arange(len(self.steps), device=values.device)]
+
+    def replace(self, relevance: Tensor) -> Arrivals:
+        """Other values, shaped like the relevance, at the same places."""
+        return Arrivals(relevance, self.steps, at_cell=self.at_cell)
+
+    def add_(self, step: int, into: Tensor) -> None:
+        """Add what enters at a step to `[B, H]`, in place."""
+        if self.steps is None:
+            into.add_(self.relevance[step])
+        elif step in self._rows:
+            into.index_add_(0, self._rows[step], self.relevance[self._rows[step]])
+
+    def total(self) -> Tensor:
+        """Sum of all that enters, `[B]`."""
+        return self.relevance.sum(-1) if self.steps is not None else self.relevance.sum((0, 2))
