@@ -76,7 +76,7 @@ def _kept(folder: Path, name: str, settings: dict[str, Any], measure: Callable[[
         partial.write_text(json.dumps(result))
         partial.replace(path)
         print(f"{name:<24} {time.process_time() - start:7.1f} processor seconds", flush=True)
-    kept: dict[str, Any] = json.loads(path.read_text())
+    kept: dict[str, Any] = json.loads(path.read_text(), parse_constant=lambda _: None)  # where LRP-prop overflowed
     return kept
 
 
@@ -88,7 +88,7 @@ def write(options: Options, results: dict[str, Any]) -> None:
         **results,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    options.output.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
     faithfulness_tables.fill(options.page, record)
     for name, draw in faithfulness_figures.FIGURES.items():
         draw(results).savefig(options.page.with_name(f"faithfulness_{name}.png"), dpi=110)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from studies.faithfulness_tables import by_kind, compared_networks, mean
+from studies.faithfulness_tables import by_kind, compared_networks, mean, prediction
 
 Results = Mapping[str, Any]
 SCATTERED = (
@@ -91,14 +92,12 @@ def structures(results: Results) -> Figure:
     figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     axes = figure.subplots(1, 3, sharex=True)
     for (structure, bias), networks in by_kind(results).items():
-        style = _structure_style(structure, bias)
-        quality = [np.mean([network["lengths"][length]["prediction"] for network in networks]) for length in lengths]
-        credit, leak = (
-            [mean(networks, length, "LRP-all", lambda s, k=k: s[k]) for length in lengths]
-            for k in ("correlation", "leak")
-        )
+        quality = [prediction(networks, length) for length in lengths]
+        credit = [mean(networks, length, "LRP-all", itemgetter("correlation")) for length in lengths]
+        leak = [mean(networks, length, "LRP-all", itemgetter("leak")) for length in lengths]
         for ax, values in zip(axes, (quality, credit, np.maximum(leak, 1e-7)), strict=True):
-            ax.plot([int(length) for length in lengths], values, marker="o", markersize=4, **style)
+            steps = [int(length) for length in lengths]
+            ax.plot(steps, values, marker="o", markersize=4, **_structure_style(structure, bias))
     titles = ("prediction and truth, correlation", "LRP-all and deserved credit, correlation", "leak of LRP-all, share")
     for ax, title in zip(axes, titles, strict=True):
         ax.set(title=title, xlabel="length", xscale="log")

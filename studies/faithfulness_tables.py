@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Results = Mapping[str, Any]
+Networks = Sequence[Mapping[str, Any]]
+Measure = Callable[[Mapping[str, Any]], Any]
 
 
 def fill(page: Path, results: Results) -> None:
@@ -37,9 +41,7 @@ def arithmetic(results: Results) -> str:
         cells = [method]
         for task in tasks:
             scores = results["arithmetic"][task]["scores"][method]
-            cells += [_correlation(scores[name]) for name in ("rho_a", "rho_b")] + [
-                f"{scores['sum_error']['mean']:.1e}"
-            ]
+            cells += [_correlation(scores["rho_a"]), _correlation(scores["rho_b"]), _error(scores["sum_error"]["mean"])]
         rows.append(cells)
     return table(head, rows)
 
@@ -65,71 +67,41 @@ def ledger(results: Results) -> str:
 
 
 def curves(results: Results) -> str:
-    """Areas under the deletion and insertion curves by method and length."""
+    """Areas under the deletion and insertion curves by method and length, through standard LSTMs."""
     compared = compared_networks(results)
-    lengths = list(compared[0]["lengths"])
-    head = ["method", *(f"T = {length}" for length in lengths)]
-    rows = []
-    for method in compared[0]["lengths"][lengths[0]]["scores"]:
-        areas = [
-            [
-                mean(compared, length, method, lambda s, kind=kind: np.mean(s[kind]))
-                for kind in ("deletion", "insertion")
-            ]
-            for length in lengths
-        ]
-        rows.append([method, *(_pair(*of_length) for of_length in areas)])
-    return table(head, rows)
+    rows = [[method, *cells(compared, method, _area("deletion"), _area("insertion"))] for method in _methods(compared)]
+    return table(_head("method", compared), rows)
 
 
-def credits(results: Results) -> str:
-    """Correlation with the deserved credit, by method and length."""
-    compared = compared_networks(results)
-    lengths = list(compared[0]["lengths"])
-    rows = [
-        [
-            method,
-            *(
-                _pair(*(mean(compared, n, method, lambda s, k=k: s[k]) for k in ("correlation", "leak")))
-                for n in lengths
-            ),
-        ]
-        for method in compared[0]["lengths"][lengths[0]]["scores"]
-        if method not in ("truth", "random")
-    ]
-    quality = [
-        "*prediction*",
-        *(f"{np.mean([n['lengths'][length]['prediction'] for n in compared]):.3f}" for length in lengths),
-    ]
-    return table(["method", *(f"T = {length}" for length in lengths)], [quality, *rows])
+def credits(results: Results, structure: str) -> str:
+    """Correlation with the deserved credit and leak, by method and length."""
+    compared = compared_networks(results, structure)
+    quality = [f"{prediction(compared, length):.3f}" for length in compared[0]["lengths"]]
+    explained = [method for method in _methods(compared) if method not in ("truth", "random")]
+    rows = [[method, *cells(compared, method, itemgetter("correlation"), itemgetter("leak"))] for method in explained]
+    return table(_head("method", compared), [["*prediction*", *quality], *rows])
 
 
 def costs(results: Results) -> str:
     """Processor time of an explanation in units of LRP-all's, by method and length."""
     compared = compared_networks(results)
-    lengths = list(compared[0]["lengths"])
     rows = []
-    for method, score in compared[0]["lengths"][lengths[0]]["scores"].items():
-        if "milliseconds" in score:
-            own = [mean(compared, length, method, lambda s: s["milliseconds"]) for length in lengths]
-            unit = [mean(compared, length, "LRP-all", lambda s: s["milliseconds"]) for length in lengths]
-            rows.append([method, *("–" if a is None else f"{a / b:.3g}" for a, b in zip(own, unit, strict=True))])
-    return table(["method", *(f"T = {length}" for length in lengths)], rows)
+    for method in _methods(compared):
+        if method not in ("truth", "random"):
+            both = zip(*(_milliseconds(compared, name) for name in (method, "LRP-all")), strict=True)
+            rows.append([method, *("–" if own is None else f"{own / unit:.2g}" for own, unit in both)])
+    return table(_head("method", compared), rows)
 
 
 def structures(results: Results) -> str:
     """Prediction, correlation and leak of LRP-all by structure, forget bias and length."""
-    lengths = list(results["sequences"][0]["lengths"])
     rows = []
-    for (structure, bias), of_kind in by_kind(results).items():
+    for (structure, bias), networks in by_kind(results).items():
         label = structure if structure == "accumulator" else f"{structure}, forget bias {bias:g}"
-        cells = []
-        for length in lengths:
-            quality = np.mean([n["lengths"][length]["prediction"] for n in of_kind])
-            score = [mean(of_kind, length, "LRP-all", lambda s, k=k: s[k]) for k in ("correlation", "leak")]
-            cells.append(f"{quality:.2f} / {_pair(*score)}")
-        rows.append([label, *cells])
-    return table(["network", *(f"T = {length}" for length in lengths)], rows)
+        explained = cells(networks, "LRP-all", itemgetter("correlation"), itemgetter("leak"))
+        lengths = networks[0]["lengths"]
+        rows.append([label, *(f"{prediction(networks, n):.2f} / {e}" for n, e in zip(lengths, explained, strict=True))])
+    return table(_head("network", results["sequences"]), rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -146,28 +118,61 @@ def by_kind(results: Results) -> dict[tuple[str, float], list[dict[str, Any]]]:
     return kinds
 
 
-def compared_networks(results: Results) -> list[dict[str, Any]]:
-    """Those that all methods explained."""
-    counts = [len(network["lengths"][next(iter(network["lengths"]))]["scores"]) for network in results["sequences"]]
-    return [network for network, count in zip(results["sequences"], counts, strict=True) if count == max(counts)]
+def compared_networks(results: Results, structure: str = "standard") -> list[dict[str, Any]]:
+    """Those of a structure that all methods explained."""
+    return [
+        network
+        for network in results["sequences"]
+        if network["structure"] == structure and "occlusion" in next(iter(network["lengths"].values()))["scores"]
+    ]
 
 
-def mean(
-    networks: Sequence[Mapping[str, Any]], length: str, method: str, measure: Callable[[Any], Any]
-) -> float | None:
-    """Mean of a measure over networks, None where the method was not run."""
+def mean(networks: Networks, length: str, method: str, measure: Measure) -> float | None:
+    """Mean of a measure over networks; None where the method was not run, infinite where it overflowed."""
     scores = [network["lengths"][length]["scores"].get(method) for network in networks]
-    return None if scores[0] is None else float(np.mean([measure(score) for score in scores]))
+    if scores[0] is None:
+        return None
+    values = [measure(score) for score in scores]
+    return float("inf") if None in values else float(np.mean(values))
+
+
+def prediction(networks: Networks, length: str) -> float:
+    """Mean correlation of predictions and answers."""
+    return float(np.mean([network["lengths"][length]["prediction"] for network in networks]))
+
+
+def cells(networks: Networks, method: str, *measures: Measure) -> list[str]:
+    """One cell a length: means of the measures, a dash where the method was not run."""
+    lengths = networks[0]["lengths"]
+    return [_joined([mean(networks, length, method, measure) for measure in measures]) for length in lengths]
+
+
+def _joined(values: Sequence[float | None]) -> str:
+    return " / ".join("–" if v is None else f"{v:.2f}" if abs(v) < 100 else f"{v:.0e}" for v in values)
+
+
+def _area(kind: str) -> Measure:
+    return lambda score: np.mean(score[kind])
+
+
+def _milliseconds(networks: Networks, method: str) -> list[float | None]:
+    return [mean(networks, length, method, itemgetter("milliseconds")) for length in networks[0]["lengths"]]
+
+
+def _methods(networks: Networks) -> list[str]:
+    return list(next(iter(networks[0]["lengths"].values()))["scores"])
+
+
+def _head(first: str, networks: Networks) -> list[str]:
+    return [first, *(f"T = {length}" for length in networks[0]["lengths"])]
+
+
+def _error(value: float | None) -> str:
+    return "overflows" if value is None else f"{value:.1e}"
 
 
 def _correlation(score: Mapping[str, float]) -> str:
     return f"{score['mean']:.4f} ({score['sd']:.4f})"
-
-
-def _pair(one: float | None, other: float | None) -> str:
-    if one is None or other is None:
-        return "–"
-    return f"{one:.2f} / {other:.2f}" if abs(other) < 100 else f"{one:.2f} / {other:.0e}"
 
 
 TABLES: Mapping[str, Callable[[Results], str]] = {
@@ -176,7 +181,8 @@ TABLES: Mapping[str, Callable[[Results], str]] = {
     "arithmetic": arithmetic,
     "ledger": ledger,
     "curves": curves,
-    "credits": credits,
+    "credits standard": partial(credits, structure="standard"),
+    "credits markov": partial(credits, structure="markov"),
     "costs": costs,
     "structures": structures,
 }

@@ -2,7 +2,8 @@
 
 Each step shows a value in [-1, 1], a mark and a distractor of the same kind as the value. Four steps, anywhere, are
 marked; the answer is half the sum of their values. So step t deserves `value / 2` if it is marked and nothing if not.
-A step of zeros says nothing, which makes zero the honest replacement of a step that is taken away.
+Of the unmarked steps some, in each sequence another share, are silent: all zero. So zero is an honest replacement of a
+step that is taken away, one that the networks have met in training.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def sample(count: int, length: int, generator: torch.Generator) -> Sums:
     values, distractors = 2.0 * torch.rand(2, count, length, generator=generator) - 1.0
     marked = torch.rand(count, length, generator=generator).topk(MARKED).indices
     marks = torch.zeros(count, length).scatter_(1, marked, 1.0)
-    return Sums(torch.stack([values, marks, distractors], dim=2), values * marks / 2.0)
+    silent = torch.rand(count, length, generator=generator) < torch.rand(count, 1, generator=generator)
+    heard = 1.0 - silent * (1.0 - marks)
+    return Sums(torch.stack([values * heard, marks, distractors * heard], dim=2), values * marks / 2.0)
 
 
 def train(recipe: Recipe) -> Trained:
