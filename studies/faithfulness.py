@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rudder_lrp.attribution import (
     Attribution,
@@ -20,8 +20,25 @@ from rudder_lrp.attribution import (
     ShapleySampling,
     SmoothGrad,
 )
+from rudder_lrp.attribution.protocol import Target
 from rudder_lrp.lrp import LRP
 from studies import arithmetic, marked_sum
+
+
+class LRPOfSteps:
+    """LRP-all of whole steps: what biases and stabilizers absorb counts for the step at which they act.
+
+    The relevance of a step is spread evenly over its features. See `LRP` for the arguments.
+    """
+
+    def __init__(self, lstm: nn.LSTM, readout: nn.Linear, **settings: Any) -> None:
+        self._lrp = LRP(lstm, readout, **settings)
+
+    def attribute(self, inputs: Tensor, target: Target = None, *, lengths: Tensor | None = None) -> Tensor:
+        """See `Attribution.attribute`; `[B, T, F]` only."""
+        steps = self._lrp.explain(inputs, target, lengths).steps
+        return (steps / inputs.shape[2])[..., None].expand_as(inputs)
+
 
 METHODS: Mapping[str, Callable[..., Attribution]] = {
     "LRP-all": partial(LRP, eps=1e-5),
@@ -38,6 +55,13 @@ METHODS: Mapping[str, Callable[..., Attribution]] = {
     "contextual decomposition": partial(ContextualDecomposition, unit="step"),
 }
 """By name; LRP with eps = 1e-5 unless it says otherwise, what switches inputs off does so a step at a time."""
+
+
+SEQUENCE_METHODS: Mapping[str, Callable[..., Attribution]] = {
+    "LRP-all, steps": partial(LRPOfSteps, eps=1e-5),
+    **METHODS,
+}
+"""Those that explain sums over marked steps, where steps are what counts."""
 
 
 def correlation(one: Tensor, other: Tensor) -> float:
@@ -65,7 +89,7 @@ def arithmetic_scores(relevance: Tensor, answers: Tensor, problems: arithmetic.P
 
 def explain_steps(method: str, network: marked_sum.Trained, inputs: Tensor) -> tuple[Tensor, float]:
     """Relevance of each step, `[B, T]`, and the processor seconds it took."""
-    explainer = METHODS[method](network.lstm, network.readout, reads=network.reads)
+    explainer = SEQUENCE_METHODS[method](network.lstm, network.readout, reads=network.reads)
     start = time.process_time()
     relevance = explainer.attribute(inputs).sum(2)
     return relevance, time.process_time() - start

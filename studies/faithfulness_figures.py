@@ -28,6 +28,7 @@ STYLES: Mapping[str, dict[str, Any]] = {
     "truth": {"color": "black", "linestyle": ":", "linewidth": 2.5},
     "random": {"color": "0.6", "linestyle": ":", "linewidth": 2.5},
     "LRP-all": {"color": "tab:red", "linewidth": 2.5},
+    "LRP-all, eps=1e-3": {"color": "tab:red", "linestyle": "--"},
     "LRP-half": {"color": "tab:orange"},
     "sensitivity": {"color": "tab:brown"},
     "gradient x input": {"color": "tab:olive"},
@@ -93,8 +94,8 @@ def structures(results: Results) -> Figure:
     axes = figure.subplots(1, 3, sharex=True)
     for (structure, bias), networks in by_kind(results).items():
         quality = [prediction(networks, length) for length in lengths]
-        credit = [mean(networks, length, "LRP-all", itemgetter("correlation")) for length in lengths]
-        leak = [mean(networks, length, "LRP-all", itemgetter("leak")) for length in lengths]
+        credit = [mean(networks, length, "LRP-all, steps", itemgetter("correlation")) for length in lengths]
+        leak = [mean(networks, length, "LRP-all, steps", itemgetter("leak")) for length in lengths]
         for ax, values in zip(axes, (quality, credit, np.maximum(leak, 1e-7)), strict=True):
             steps = [int(length) for length in lengths]
             ax.plot(steps, values, marker="o", markersize=4, **_structure_style(structure, bias))

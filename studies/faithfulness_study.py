@@ -14,6 +14,7 @@ from rudder_lrp.lstm import Structure
 from studies import arithmetic, marked_sum
 from studies.faithfulness import (
     METHODS,
+    SEQUENCE_METHODS,
     arithmetic_scores,
     correlation,
     curve,
@@ -25,6 +26,7 @@ from studies.faithfulness import (
 
 SIGNS = {"addition": 1, "subtraction": -1}
 SHOWN = 60  # problems of the scatter plot
+LRPS = ("LRP-all, steps", "LRP-all", "LRP-all, eps=1e-3")
 LEDGERS = {"LRP-all": 1e-5, "LRP-all, eps=1e-3": 1e-3}
 SLOW = {"Shapley sampling": 100, "SmoothGrad": 300}
 """Longest sequences on which the slow methods are measured."""
@@ -78,7 +80,7 @@ class SequenceStudy:
             for structure in (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR):
                 for bias in (0.0,) if structure is Structure.ACCUMULATOR else self.biases:
                     compared = bias == self.compared_bias
-                    methods = list(METHODS) if compared else ["LRP-all", "LRP-all, eps=1e-3"]
+                    methods = list(SEQUENCE_METHODS) if compared else list(LRPS)
                     yield marked_sum.Recipe(structure, bias, seed, updates=self.updates), methods
 
 

@@ -94,11 +94,11 @@ def costs(results: Results) -> str:
 
 
 def structures(results: Results) -> str:
-    """Prediction, correlation and leak of LRP-all by structure, forget bias and length."""
+    """Prediction, correlation and leak of LRP-all of steps by structure, forget bias and length."""
     rows = []
     for (structure, bias), networks in by_kind(results).items():
         label = structure if structure == "accumulator" else f"{structure}, forget bias {bias:g}"
-        explained = cells(networks, "LRP-all", itemgetter("correlation"), itemgetter("leak"))
+        explained = cells(networks, "LRP-all, steps", itemgetter("correlation"), itemgetter("leak"))
         lengths = networks[0]["lengths"]
         rows.append([label, *(f"{prediction(networks, n):.2f} / {e}" for n, e in zip(lengths, explained, strict=True))])
     return table(_head("network", results["sequences"]), rows)
