@@ -67,7 +67,7 @@ class AgentConfig:
     """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3."""
     credit: Credit = Credit.LRP
     """Where the agent's reward comes from."""
-    structure: Structure = Structure.MARKOV
+    structure: Structure = Structure.LEAKY
     """Connections of the predictor's LSTM."""
     n_envs: int = 8
     """Parallel environments."""
@@ -123,10 +123,9 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     if config.algo not in ALGORITHMS:
         raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(ALGORITHMS)}")
     env = make_environment(config)
-    algorithm = ALGORITHMS[config.algo]
-    hyperparameters = _HYPERPARAMETERS[config.algo] | options
+    hyperparameters = _HYPERPARAMETERS[config.algo] | {"seed": config.seed, "device": "cpu"} | options
     if config.credit is Credit.NONE:
-        return algorithm("MlpPolicy", env, seed=config.seed, device="cpu", **hyperparameters)
+        return _construct(config, env, hyperparameters)
     env = RedistributedRewardVecEnv(env, structure=config.structure, training=config.training, seed=config.seed)
     redistributor = redistributor_for(config, env)
     if not redistributor.causal:
@@ -134,7 +133,14 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
             "rollout_buffer_class": RedistributedRolloutBuffer,
             "rollout_buffer_kwargs": {"credit": EpisodicCredit(env, redistributor)},
         }
-    return algorithm("MlpPolicy", env, seed=config.seed, device="cpu", **hyperparameters)
+    return _construct(config, env, hyperparameters)
+
+
+def _construct(config: AgentConfig, env: VecEnv, hyperparameters: dict[str, Any]) -> BaseAlgorithm:
+    try:
+        return ALGORITHMS[config.algo]("MlpPolicy", env, **hyperparameters)
+    except AssertionError as error:  # how Stable-Baselines3 refuses a space
+        raise ValueError(f"{config.algo} cannot act in {config.env}: {error}; choose another algorithm") from error
 
 
 def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.evaluation import evaluate_policy
 
-from agents.presets import AgentConfig, build_agent
+from agents.presets import AgentConfig, build_agent, make_environment
 from rudder_lrp.episodes import Episode, map_arrays
+
+EVALUATION_SEED = 10_000
 
 Policy = Callable[[Any], Any]
 """From an observation to an action."""
@@ -53,7 +56,10 @@ class RunResult:
 
     final_return: float
     """Mean true return of the last 100 training episodes."""
+    evaluation: float
+    """Mean true return of evaluation episodes after training, the same ones for every agent of the environment."""
     episodes: int
+    """Training episodes."""
     seconds: float
     """Wall time of `learn`."""
     outcomes: dict[str, float] = field(default_factory=dict)
@@ -62,7 +68,9 @@ class RunResult:
     """Environment steps, and the mean true return of the 100 episodes before."""
 
 
-def run(config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30) -> RunResult:
+def run(
+    config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30, evaluation_episodes: int = 200
+) -> RunResult:
     """Train one agent from scratch.
 
     Args:
@@ -70,6 +78,7 @@ def run(config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30)
         timesteps: environment steps.
         threads: of PyTorch; fixed, so that runs side by side do not disturb each other.
         points: length of the learning curve.
+        evaluation_episodes: played after training with actions as sampled in training.
     """
     torch.set_num_threads(threads)
     returns = TrueReturns()
@@ -78,7 +87,12 @@ def run(config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30)
     model.learn(timesteps, callback=returns)
     seconds = time.perf_counter() - start
     curve = _curve(returns, timesteps, points)
-    return RunResult(returns.recent(), len(returns.returns), seconds, returns.recent_outcomes(), curve)
+    evaluation, _ = evaluate_policy(
+        model, make_environment(replace(config, seed=EVALUATION_SEED)), evaluation_episodes, deterministic=False
+    )
+    return RunResult(
+        returns.recent(), float(evaluation), len(returns.returns), seconds, returns.recent_outcomes(), curve
+    )
 
 
 def _curve(history: TrueReturns, timesteps: int, points: int) -> list[tuple[int, float]]:

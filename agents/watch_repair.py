@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
-import envs
-from agents.tabular import DirectQ, MonteCarlo, QLearning, State, TabularAgent
-from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, simulate
+from agents.tabular import DirectQ, State, TabularAgent
+from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, simulate
 from rudder_lrp.episodes import Episode
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.online import OnlinePredictor
@@ -25,6 +24,8 @@ from rudder_lrp.training import TrainingConfig
 WINDOW, SHARE = 750, 0.95
 BEST = [REPAIR if profit > 0 else DECLINE for profit in MEAN_PROFIT]
 """The right decision for each brand."""
+
+TRAINING = TrainingConfig(updates=100, batch_size=32, learning_rate=1e-2)
 
 Learn = Callable[[list[State], Episode], None]
 """Takes the visited states and the finished episode."""
@@ -56,7 +57,7 @@ def _play(
     return observations, rewards, states, [decision, *(agent.act(state) for state in states[1:])]
 
 
-def baseline(agent: TabularAgent, cap: int, seed: int) -> int | None:
+def uncredited(agent: TabularAgent, cap: int, seed: int) -> int | None:
     """Episodes that an agent needs on the environment's own reward."""
 
     def learn(states: list[State], episode: Episode) -> None:
@@ -65,57 +66,62 @@ def baseline(agent: TabularAgent, cap: int, seed: int) -> int | None:
     return episodes_until_right(agent, learn, cap, seed)
 
 
+class Visited(NamedTuple):
+    """An episode as a tabular agent remembers it."""
+
+    states: list[State]
+    actions: list[int]
+    lesson: Lesson
+
+
 class CreditedLearning:
     """Direct Q estimation on LRP-redistributed reward, its predictor trained on the way.
 
     Until the predictor explains held-out lessons, targets are the returns that followed (Monte Carlo); then their
-    mixture with the redistributed reward by quality. The predicted return before the first step is earned with it.
+    mixture with the redistributed reward by quality. Whenever the predictor was trained, the latest episodes are
+    redistributed and learnt from anew.
 
     Args:
         agent: updated towards the mixture.
         seed: of predictor and lessons.
+        training: one round of the predictor's training.
+        train_every: episodes between two rounds.
+        relearnt: how many of the latest episodes are learnt from after a round.
     """
 
-    def __init__(self, agent: DirectQ, seed: int) -> None:
-        env = gym.make(f"{envs.NAMESPACE}/WatchRepair-v0")
-        predictor = ReturnPredictor.for_spaces(
-            env.observation_space, env.action_space, structure="accumulator", hidden_size=16, seed=seed
-        )
-        training = TrainingConfig(updates=100, batch_size=32, learning_rate=1e-2)
+    def __init__(
+        self,
+        agent: DirectQ,
+        seed: int,
+        training: TrainingConfig = TRAINING,
+        train_every: int = 50,
+        relearnt: int = 500,
+    ) -> None:
+        spaces = WatchRepair().observation_space, WatchRepair().action_space
+        options = {"structure": "accumulator", "hidden_size": 16, "encoding": "changes", "seed": seed}
+        predictor = ReturnPredictor.for_spaces(*spaces, **options)
         lessons = LessonBuffer(capacity=2048, seed=seed)
         self.agent = agent
-        self.online = OnlinePredictor(predictor, lessons, training, train_every=100, min_lessons=200)
+        self.online = OnlinePredictor(predictor, lessons, training, train_every=train_every, min_lessons=100)
         self.redistributor = LRPRedistributor(predictor)
         self.episodes = 0
+        self._latest: deque[Visited] = deque(maxlen=relearnt)
 
     def learn(self, states: list[State], episode: Episode) -> None:
         """Take in an episode; train if it is time."""
-        predictor = self.online.predictor
-        lesson = Lesson.from_episode(episode, predictor.features)
+        lesson = Lesson.from_episode(episode, self.online.predictor.features)
         self.online.observe(lesson)
+        self._latest.append(Visited(states, episode.actions.tolist(), lesson))
         self.episodes += 1
-        if self.online.train_if_due(self.episodes):
-            pass
-        redistributed = self.redistributor.redistribute([lesson])[0]
-        offset = float(predictor.in_return_units(predictor.readout.bias))
-        redistributed[0] += offset
-        redistributed[-1] -= offset
-        following = np.cumsum(episode.rewards[::-1])[::-1]
-        targets = self.online.mix(redistributed, following)
-        self.agent.learn(states, episode.actions.tolist(), targets.tolist())
+        trained = self.online.train_if_due(self.episodes)
+        visited = list(self._latest) if trained else [self._latest[-1]]
+        redistributed = self.redistributor.redistribute([episode.lesson for episode in visited])
+        for (states, actions, lesson), credit in zip(visited, redistributed, strict=True):
+            following = np.cumsum(lesson.rewards[::-1])[::-1]
+            self.agent.learn(states, actions, self.online.mix(credit, following).tolist())
 
 
 def credited(cap: int, seed: int) -> int | None:
     """Episodes that direct Q estimation needs on LRP-redistributed reward."""
     agent = DirectQ(2, seed=seed)
     return episodes_until_right(agent, CreditedLearning(agent, seed).learn, cap, seed)
-
-
-def monte_carlo(cap: int, seed: int) -> int | None:
-    """Episodes that Monte Carlo needs."""
-    return baseline(MonteCarlo(2, seed=seed), cap, seed)
-
-
-def q_learning(cap: int, seed: int) -> int | None:
-    """Episodes that Q-learning needs."""
-    return baseline(QLearning(2, seed=seed), cap, seed)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
+
+from envs.finite import Earnings, FiniteEnv, FiniteModel
+
+POSITIONS, START, COIN, STEPS = 13, 7, 9, 50
 
 
-class Coin(gym.Env[NDArray[np.float32], int]):
+def coin_model() -> FiniteModel:
+    """Rules of `Coin`; the state is the position."""
+    target = (np.arange(POSITIONS)[:, None] + [-1, 1]).clip(0, POSITIONS - 1)
+    return FiniteModel(
+        steps=STEPS,
+        starts=(np.arange(POSITIONS) == START).astype(np.float64),
+        next_state=target,
+        now=Earnings(np.zeros((1, 1, 1))),
+        late=Earnings((target == COIN).astype(np.float64)[None]),
+        view=np.eye(POSITIONS, dtype=np.float32),
+        decisive=(target == COIN)[None],
+    )
+
+
+class Coin(FiniteEnv):
     """The 1-D coin.
 
     Rules: 13 positions, 0 to 12, in a row; the agent starts at 7 and the coin lies at 9. Each of the 50 steps moves
@@ -24,32 +37,5 @@ class Coin(gym.Env[NDArray[np.float32], int]):
     Decisive steps: those that end on the coin.
     """
 
-    positions, start, coin, steps = 13, 7, 9, 50
-    optimal_return = 25.0
-
     def __init__(self) -> None:
-        self.observation_space = spaces.Box(0.0, 1.0, (self.positions + 1,), np.float32)
-        self.action_space = spaces.Discrete(2)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Go back to the start."""
-        super().reset(seed=seed)
-        self._position, self._step, self._on_coin = self.start, 0, 0
-        return self._observation(), {}
-
-    def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Move left (0) or right (1)."""
-        self._position = min(max(self._position + 2 * int(action) - 1, 0), self.positions - 1)
-        self._step += 1
-        decisive = self._position == self.coin
-        self._on_coin += decisive
-        over = self._step == self.steps
-        return self._observation(), float(self._on_coin) if over else 0.0, over, False, {"decisive": decisive}
-
-    def _observation(self) -> NDArray[np.float32]:
-        observation = np.zeros(self.positions + 1, dtype=np.float32)
-        observation[self._position] = 1.0
-        observation[-1] = self._step / self.steps
-        return observation
+        super().__init__(coin_model())

@@ -36,6 +36,7 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
     Delay: 49 steps.
     Optimal return: 1.75 on average, from repairing brands 1 and 2 (expected profit 3.5 each) and no other.
     Decisive steps: step 0.
+    Info: `decisive`; `expected_return`, that of the episode given its steps so far.
     """
 
     optimal_return = float(MEAN_PROFIT.clip(min=0.0).mean())
@@ -50,7 +51,7 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
         """Receive the next watch."""
         super().reset(seed=seed)
         self._brand = int(self.np_random.integers(BRANDS))
-        self._repaired, self._jams, self._flats, self._step = False, 0, 0, 0
+        self._repaired, self._jams, self._flats, self._step, self._paid = False, 0, 0, 0, 0.0
         return self._observation(), {}
 
     def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -65,7 +66,16 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
         over = self._step == STEPS
         if over and self._repaired:
             reward += self._sale()
-        return self._observation(), float(reward), over, False, {"decisive": decisive}
+        self._paid += float(reward)
+        info = {"decisive": decisive, "expected_return": self._paid if over else self._paid + self._expected_sale()}
+        return self._observation(), float(reward), over, False, info
+
+    def _expected_sale(self) -> float:
+        if not self._repaired:
+            return 0.0
+        left = STEPS - self._step
+        jams, flats = self._jams + left * JAM_PROBABILITY, self._flats + left * FLAT_PROBABILITY
+        return float(PRICE[self._brand] - DELIVERY_COST[self._brand] - JAM_COST * jams - FLAT_COST * flats)
 
     def _sale(self) -> float:
         delivery = self.np_random.normal(DELIVERY_COST[self._brand], DELIVERY_COST_SD)

@@ -41,6 +41,8 @@ class Transitions(NamedTuple):
     """The environment's own, `[N]`."""
     next_observations: Observations
     """After the step and before any reset, `[N, ...]`."""
+    first: NDArray[np.bool_]
+    """True where the step was the first of its episode, `[N]`."""
     last: NDArray[np.bool_]
     """True where the step was the last of its episode, `[N]`."""
 
@@ -89,8 +91,8 @@ class Episode:
         """The episode's T steps."""
         before = map_arrays(lambda rows: rows[:-1], self.observations)
         after = map_arrays(lambda rows: rows[1:], self.observations)
-        last = np.arange(len(self)) == len(self) - 1
-        return Transitions(before, self.actions, self.rewards, after, last)
+        steps = np.arange(len(self))
+        return Transitions(before, self.actions, self.rewards, after, steps == 0, steps == len(self) - 1)
 
 
 def check_finite(rewards: Array, where: str = "the episode") -> None:
@@ -168,7 +170,8 @@ class EpisodeRecorder:
                 "must be finite; mend the environment or clip its reward"
             )
         ends = repair_terminal(observations, dones, infos)
-        transitions = Transitions(self._observations, actions, rewards, ends, dones)
+        first = np.array([not rows for rows in self._rows])
+        transitions = Transitions(self._observations, actions, rewards, ends, first, dones)
         finished: dict[int, Episode] = {}
         for index, rows in enumerate(self._rows):
             before = map_arrays(lambda array, at=index: array[at], self._observations)

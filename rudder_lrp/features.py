@@ -7,6 +7,7 @@ out: where reward comes late it is the very answer that the earlier steps are to
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rudder_lrp.episodes import Episode, Observations, Transitions
+from rudder_lrp.images import grid_names, is_image, pool
 
 Features = NDArray[np.float32]
 
@@ -23,7 +25,7 @@ _CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating ever
 
 
 def flatten(space: spaces.Space[Any], values: Observations) -> Features:
-    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot.
+    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot, images a coarse grid.
 
     Raises:
         TypeError: if the space is not supported.
@@ -38,11 +40,15 @@ def flatten(space: spaces.Space[Any], values: Observations) -> Features:
     if isinstance(space, spaces.MultiDiscrete):
         columns = array.reshape(len(array), -1) - space.start.reshape(-1)
         return np.concatenate([_one_hot(c, int(n)) for c, n in zip(columns.T, space.nvec.flat, strict=True)], axis=1)
+    if isinstance(space, spaces.Box) and is_image(space):
+        return pool(space, array)
     return array.reshape(len(array), -1).astype(np.float32)
 
 
 def _one_hot(indices: NDArray[Any], size: int) -> Features:
-    return np.eye(size, dtype=np.float32)[indices.astype(np.int64)]
+    rows = np.zeros((len(indices), size), dtype=np.float32)
+    rows[np.arange(len(indices)), indices.astype(np.int64)] = 1.0
+    return rows
 
 
 def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
@@ -59,33 +65,53 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
         return [f"{prefix}={value + space.start}" for value in range(space.n)]
     if isinstance(space, spaces.MultiDiscrete):
         return [f"{prefix}[{at}]={value}" for at, n in enumerate(space.nvec.flat) for value in range(n)]
-    is_image = isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
-    if isinstance(space, spaces.Box | spaces.MultiBinary) and not is_image:
+    if isinstance(space, spaces.Box) and is_image(space):
+        return grid_names(space, prefix)
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
         size = int(np.prod(space.shape or (1,)))
         return [f"{prefix}[{at}]" for at in range(size)] if size > 1 else [prefix]
-    kind = "image space" if is_image else "space"
     raise TypeError(
-        f"{kind} {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple "
-        "of these: wrap the environment so that it returns one of them"
+        f"space {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple of "
+        "these: wrap the environment so that it returns one of them"
     )
+
+
+class Encoding(StrEnum):
+    """What of the observations a transition shows."""
+
+    FULL = "full"
+    """The observation after the step, and its change during the step."""
+    CHANGES = "changes"
+    """Its change alone, at the first step counted from nothing, as in RUDDER's demonstration code.
+
+    What never changes is seen once. Then no later step can earn credit for it: fit for observations that are counts
+    and categories.
+    """
 
 
 class TransitionFeatures:
     """Encodes transitions of one pair of spaces: next observation, its change, action, reward unless it is the last.
 
     Args:
-        observation_space: any of Box (no images), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
+        observation_space: any of Box (images included), Discrete, MultiDiscrete, MultiBinary, Dict, Tuple.
         action_space: the same.
+        encoding: what of the observations is shown.
 
     Raises:
         TypeError: if a space is not supported.
     """
 
-    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        encoding: Encoding | str = Encoding.FULL,
+    ) -> None:
         self.observation_space = observation_space
         self.action_space = action_space
+        self.encoding = Encoding(encoding)
         self.names = [
-            *feature_names(observation_space, "obs"),
+            *(feature_names(observation_space, "obs") if self.encoding is Encoding.FULL else []),
             *feature_names(observation_space, "change"),
             *feature_names(action_space, "action"),
             "reward",
@@ -120,7 +146,11 @@ class TransitionFeatures:
         after = flatten(self.observation_space, transitions.next_observations)
         actions = flatten(self.action_space, transitions.actions)
         reward = np.where(transitions.last, 0.0, transitions.rewards).astype(np.float32)[:, None]
-        features = np.concatenate([after, after - before, actions, reward], axis=1)
+        if self.encoding is Encoding.FULL:
+            features = np.concatenate([after, after - before, actions, reward], axis=1)
+        else:
+            before[transitions.first] = 0.0
+            features = np.concatenate([after - before, actions, reward], axis=1)
         if not np.isfinite(features).all():
             row, column = np.argwhere(~np.isfinite(features))[0]
             raise ValueError(
@@ -148,19 +178,22 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     def update(self, rows: Features) -> None:
-        """Merge the statistics of `[N, F]` rows (Chan et al.'s parallel variance)."""
-        n, seen = len(rows), float(self.count)
-        mean = torch.as_tensor(rows.mean(axis=0))
-        variance = torch.as_tensor(rows.var(axis=0))
-        if seen == 0:
-            self.variance.copy_(variance)
-            self.mean.copy_(mean)
-        else:
-            share = n / (n + seen)
-            delta = mean - self.mean
-            self.variance.lerp_(variance, share).add_(delta * delta * share * (1 - share))
-            self.mean.add_(delta * share)
-        self.count += n
+        """Merge the statistics of `[N, F]` rows."""
+        self._merge(torch.as_tensor(rows.mean(axis=0)), torch.as_tensor(rows.var(axis=0)), float(len(rows)))
+
+    def merge(self, other: RunningNormalizer) -> None:
+        """Merge the statistics of what another one was shown."""
+        if other.count > 0:
+            self._merge(other.mean, other.variance, float(other.count))
+
+    def _merge(self, mean: Tensor, variance: Tensor, count: float) -> None:
+        # Chan et al.'s parallel variance.
+        share = count / (count + float(self.count))
+        delta = mean - self.mean
+        spread = delta * delta * share * (1.0 - share)
+        self.variance.lerp_(variance, share).add_(spread)
+        self.mean.add_(delta * share)
+        self.count += count
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise `[..., F]`; features that never varied come out as zero or their plain deviation."""

@@ -16,7 +16,7 @@ from rudder_lrp.episodes import Array, Episode, check_finite
 from rudder_lrp.features import Features, TransitionFeatures
 from rudder_lrp.storage import read_tensors, write_tensors
 
-_KIND = "lessons 1"
+_KIND = "lessons 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,18 +128,31 @@ class LessonBuffer:
         """Whether there is anything to predict."""
         return len({lesson.episode_return for lesson in self.training}) > 1
 
-    def batches(self, count: int, size: int) -> list[NDArray[np.int64]]:
+    def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
         """Draw `count` batches of indices into `training`.
 
         Half of the draws are uniform, half favour lessons by a softmax over their last known losses. A batch holds
         lessons of similar length, so that little of it is padding; the batches come in random order.
+
+        Args:
+            count: of batches.
+            size: lessons of a batch.
+            most_steps: a batch holds fewer, yet at least two lessons where it would have more steps than this, padding
+                included; so the time of an update does not grow with the length of the episodes.
         """
         total = count * size
         uniform = self._rng.integers(len(self.training), size=total - total // 2)
         wrong = self._rng.choice(len(self.training), size=total // 2, p=self._error_weights())
         chosen = np.concatenate([uniform, wrong])
         by_length = chosen[np.argsort([len(self.training[index]) for index in chosen], kind="stable")]
-        return list(self._rng.permutation(by_length.reshape(count, size)))
+        batches = list(self._rng.permutation(by_length.reshape(count, size)))
+        return batches if most_steps is None else [self._at_most(batch, most_steps) for batch in batches]
+
+    def _at_most(self, batch: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        longest = max(len(self.training[index]) for index in batch)
+        if longest * len(batch) <= steps:
+            return batch
+        return self._rng.permutation(batch)[: max(steps // longest, 2)]
 
     def _error_weights(self) -> NDArray[np.float64]:
         losses = np.array(self._losses, dtype=np.float64)
@@ -155,15 +168,18 @@ class LessonBuffer:
             self._losses[index] = loss
 
     def save(self, path: str | Path) -> Path:
-        """Write all lessons to one safetensors file, atomically."""
+        """Write all lessons, and where the draws have got to, to one safetensors file, atomically."""
         lessons = [*self.training, *self.held_out]
+        features = [lesson.features for lesson in lessons]
+        width = features[0].shape[1] if features else 0
         tensors = {
-            "features": torch.from_numpy(np.concatenate([lesson.features for lesson in lessons])),
-            "rewards": torch.from_numpy(np.concatenate([lesson.rewards for lesson in lessons])),
-            "lengths": torch.tensor([len(lesson) for lesson in lessons]),
+            "features": torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *features])),
+            "rewards": torch.from_numpy(np.concatenate([np.zeros(0), *(lesson.rewards for lesson in lessons)])),
+            "lengths": torch.tensor([len(lesson) for lesson in lessons], dtype=torch.int64),
             "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
-        return write_tensors(path, tensors, _KIND, {"seen": self.seen, "held_out": len(self.held_out)})
+        header = {"seen": self.seen, "held_out": len(self.held_out), "draws": self._rng.bit_generator.state}
+        return write_tensors(path, tensors, _KIND, header)
 
     def load(self, path: str | Path) -> None:
         """Take over the lessons of a file in place of the present ones, as far as the capacity reaches.
@@ -181,3 +197,4 @@ class LessonBuffer:
         self.held_out = lessons[boundary:][-self.holdout_capacity :]
         self._losses = tensors["losses"].tolist()[-self.capacity :]
         self.seen = header["seen"]
+        self._rng.bit_generator.state = header["draws"]

@@ -8,8 +8,8 @@ kernels and the standard `state_dict` stay:
 
 - *standard*: no constraint;
 - *Markov*: the cell input `g` does not see `h`, so `c_T = sum_t (prod_{s>t} f_s) i_t g_t`, whatever the gates do;
-- *output gated*: Markov without forgetting, the forget gate pinned open;
-- *accumulator*: the output gate is pinned open too, read out at the cell state `c_T = sum_t i_t g_t`.
+- *leaky*: Markov with the output gate pinned open, read out at the cell state `c_T`, which may forget;
+- *accumulator*: the forget gate is pinned open too, and `c_T = sum_t i_t g_t`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ class Structure(StrEnum):
 
     STANDARD = "standard"
     MARKOV = "markov"
+    LEAKY = "leaky"
     ACCUMULATOR = "accumulator"
+
+    @property
+    def reads_cell(self) -> bool:
+        """Whether the output gate is always open and the readout reads the cell state."""
+        return self in (Structure.LEAKY, Structure.ACCUMULATOR)
 
 
 class LayerWeights(NamedTuple):
@@ -107,6 +113,19 @@ def cell_states(written: Tensor, f: Tensor, initial: Tensor) -> Tensor:
     return cells
 
 
+def scan(f: Tensor, written: Tensor) -> Tensor:
+    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each, in log T differentiable passes.
+
+    Pass k joins stretches of 2^k steps (Hillis and Steele 1986); only products of gates occur, so nothing overflows.
+    """
+    c, stride = written, 1
+    while stride < c.shape[1]:
+        c = torch.cat([c[:, :stride], torch.addcmul(c[:, stride:], f[:, stride:], c[:, :-stride])], dim=1)
+        f = torch.cat([f[:, :stride], f[:, stride:] * f[:, :-stride]], dim=1)
+        stride *= 2
+    return c
+
+
 def constrain_(lstm: nn.LSTM, structure: Structure) -> None:
     """Set the weights that `structure` forbids to their fixed value, in place; call it after each update."""
     if structure is Structure.STANDARD:
@@ -114,12 +133,11 @@ def constrain_(lstm: nn.LSTM, structure: Structure) -> None:
     _, f, g, o = gate_rows(lstm.hidden_size)
     with torch.no_grad():
         lstm.get_parameter("weight_hh_l0")[g] = 0.0
-        if structure is Structure.ACCUMULATOR:
-            for rows in (f, o):
-                lstm.get_parameter("weight_ih_l0")[rows] = 0.0
-                lstm.get_parameter("weight_hh_l0")[rows] = 0.0
-                lstm.get_parameter("bias_ih_l0")[rows] = _PINNED_OPEN
-                lstm.get_parameter("bias_hh_l0")[rows] = 0.0
+        for rows in {Structure.MARKOV: (), Structure.LEAKY: (o,), Structure.ACCUMULATOR: (f, o)}[structure]:
+            lstm.get_parameter("weight_ih_l0")[rows] = 0.0
+            lstm.get_parameter("weight_hh_l0")[rows] = 0.0
+            lstm.get_parameter("bias_ih_l0")[rows] = _PINNED_OPEN
+            lstm.get_parameter("bias_hh_l0")[rows] = 0.0
 
 
 def structure_of(lstm: nn.LSTM) -> Structure:
@@ -128,7 +146,7 @@ def structure_of(lstm: nn.LSTM) -> Structure:
     W, U, b = LayerWeights.of(lstm)
     if U[g].any():
         return Structure.STANDARD
-    for rows in (f, o):
-        if W[rows].any() or U[rows].any() or b[rows].min() < _PINNED_OPEN:
-            return Structure.MARKOV
-    return Structure.ACCUMULATOR
+    open_f, open_o = (not (W[r].any() or U[r].any() or b[r].min() < _PINNED_OPEN) for r in (f, o))
+    if not open_o:
+        return Structure.MARKOV
+    return Structure.ACCUMULATOR if open_f else Structure.LEAKY

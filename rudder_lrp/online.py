@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
-from rudder_lrp.episodes import Array
+from torch import Tensor
+
+from rudder_lrp.episodes import Array, Episode
+from rudder_lrp.features import RunningNormalizer
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.training import NO_QUALITY, Quality, Trainer, TrainingConfig
@@ -50,7 +55,11 @@ class OnlinePredictor:
         self.trust_threshold = trust_threshold
         self.quality: Quality = NO_QUALITY
         """Of the latest round, on held-out lessons."""
-        self._fresh: list[Lesson] = []
+        self.version = 0
+        """Rounds of training so far: rewards computed at an earlier version are out of date."""
+        # The normalisation of a running episode must not change, so it learns of new lessons between rounds only.
+        self._unseen = RunningNormalizer(len(predictor.features))
+        self._steps = 0
         self._next_round = train_every
         self._told_of_equal_returns = False
 
@@ -66,21 +75,50 @@ class OnlinePredictor:
     def observe(self, lesson: Lesson) -> None:
         """Take in a finished episode."""
         self.lessons.add(lesson)
-        self._fresh.append(lesson)
+        self._unseen.update(lesson.features)
+
+    def teach(self, episodes: Iterable[Episode]) -> int:
+        """Take in episodes from elsewhere, such as demonstrations; return how many there were."""
+        before = self.lessons.seen
+        for episode in episodes:
+            self.observe(Lesson.from_episode(episode, self.predictor.features))
+        return self.lessons.seen - before
 
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
+        self._steps = steps
         if steps < self._next_round or len(self.lessons) < self.min_lessons:
             return False
         self._next_round = steps + self.train_every
         if not self.lessons.returns_vary:
             self._tell_of_equal_returns()
             return False
-        for lesson in self._fresh:
-            self.predictor.normalizer.update(lesson.features)
-        self._fresh.clear()
+        self.predictor.normalizer.merge(self._unseen)
+        self._unseen = RunningNormalizer(len(self.predictor.features))
         self.quality = self.trainer.train(self.lessons)
+        self.version += 1
         return True
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and counters to be saved beside predictor and lessons, to go on as if nothing had happened."""
+        moments = self.trainer.optimizer.state_dict()["state"]
+        tensors = {f"adam.{at}.{name}": value for at, state in moments.items() for name, value in state.items()}
+        tensors |= {f"unseen.{name}": value for name, value in self._unseen.state_dict().items()}
+        counters = {"version": self.version, "quality": self.quality, "until_round": self._next_round - self._steps}
+        return tensors, counters
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key in tensors:
+            if key.startswith("adam."):
+                _, at, name = key.split(".")
+                moments.setdefault(int(at), {})[name] = tensors[key]
+        optimizer = self.trainer.optimizer
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        self._unseen.load_state_dict({name: tensors[f"unseen.{name}"] for name in self._unseen.state_dict()})
+        self.version, self.quality = counters["version"], Quality(*counters["quality"])
+        self._next_round = self._steps + counters["until_round"]
 
     def _tell_of_equal_returns(self) -> None:
         if not self._told_of_equal_returns:

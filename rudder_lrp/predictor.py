@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from rudder_lrp.features import RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates
+from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
+from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates, scan
 from rudder_lrp.storage import read_tensors, write_tensors
 
 _KIND = "return predictor 1"
@@ -19,8 +19,8 @@ _KIND = "return predictor 1"
 class ReturnPredictor(nn.Module):
     """An LSTM that predicts an episode's return after each of its steps.
 
-    `y_t = readout(h_t)`, on the accumulator `readout(c_t)`; the predicted return is `mean + scale * y_t`, where
-    mean and scale are those of the returns it was trained on.
+    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; the predicted return is
+    `mean + scale * y_t`, where mean and scale are those of the returns it was trained on.
 
     Args:
         features: the encoding of transitions that the inputs come from.
@@ -53,14 +53,19 @@ class ReturnPredictor(nn.Module):
 
     @classmethod
     def for_spaces(
-        cls, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], **options: Any
+        cls,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        encoding: Encoding | str = Encoding.FULL,
+        **options: Any,
     ) -> ReturnPredictor:
         """Build a predictor for the transitions of an environment with these spaces.
 
         Raises:
             TypeError: if a space is not supported.
         """
-        return cls(TransitionFeatures(observation_space, action_space), **options)
+        return cls(TransitionFeatures(observation_space, action_space, encoding), **options)
 
     def _initialise(self) -> None:
         i, f, _, _ = gate_rows(self.lstm.hidden_size)
@@ -85,26 +90,31 @@ class ReturnPredictor(nn.Module):
         """Predict from features `[B, T, F]` the normalised return after each step, `[B, T]`."""
         inputs = self.normalizer(features)
         outputs, _ = self.lstm(inputs)
-        if self.structure is Structure.ACCUMULATOR:
+        if self.structure.reads_cell:
             before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
-            i, _, g, _ = gates(self.lstm, inputs, before)
-            outputs = (i * g).cumsum(dim=1)
+            i, f, g, _ = gates(self.lstm, inputs, before)
+            outputs = (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
         return cast(Tensor, self.readout(outputs)[..., 0])
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
-        inputs = self.normalizer(features)[:, None]
-        _, (h, c) = self.lstm(inputs, (state[0][None], state[1][None]))
-        return self.read(h[0], c[0]), (h[0], c[0])
+        # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
+        h, c = torch.lstm_cell(self.normalizer(features), state, *self.lstm.all_weights[0])
+        return self.read(h, c), (h, c)
 
     def read(self, h: Tensor, c: Tensor) -> Tensor:
         """Normalised prediction `[N]` from the state `[N, H]` after a step."""
-        return cast(Tensor, self.readout(c if self.structure is Structure.ACCUMULATOR else h)[:, 0])
+        return cast(Tensor, self.readout(c if self.structure.reads_cell else h)[:, 0])
 
     def initial_state(self, n: int) -> State:
         """State before the first step of N episodes."""
         zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
         return zeros, zeros
+
+    @property
+    def expected_return(self) -> float:
+        """The return predicted before anything has happened: that of the readout's bias alone."""
+        return float(self.in_return_units(self.readout.bias.detach()))
 
     def in_return_units(self, predictions: Tensor) -> Tensor:
         """Undo the normalisation of the return."""
@@ -124,6 +134,7 @@ class ReturnPredictor(nn.Module):
         header = {
             "structure": self.structure.value,
             "hidden_size": self.lstm.hidden_size,
+            "encoding": self.features.encoding.value,
             "observation_space": repr(self.features.observation_space),
             "action_space": repr(self.features.action_space),
         }
@@ -146,7 +157,7 @@ class ReturnPredictor(nn.Module):
                     f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
                     "load it with the environment it was trained on, or train a new one"
                 )
-        features = TransitionFeatures(observation_space, action_space)
+        features = TransitionFeatures(observation_space, action_space, header["encoding"])
         predictor = cls(features, header["structure"], header["hidden_size"])
         predictor.load_state_dict(tensors)
         return predictor

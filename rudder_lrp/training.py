@@ -24,6 +24,8 @@ class TrainingConfig:
     """Gradient steps of one call."""
     batch_size: int = 32
     """Lessons of one gradient step."""
+    batch_steps: int = 2048
+    """A gradient step takes fewer lessons where they have more steps than this in all, so that its time is bounded."""
     learning_rate: float = 3e-3
     """Of Adam."""
     weight_decay: float = 1e-6
@@ -110,7 +112,7 @@ class Trainer:
             )
         self._normalise_returns(lessons)
         config = self.config
-        for chosen in lessons.batches(config.updates, config.batch_size):
+        for chosen in lessons.batches(config.updates, config.batch_size, config.batch_steps):
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             lessons.record_losses(chosen, self._update(batch).tolist())
         return evaluate(self.predictor, lessons.held_out)

@@ -40,6 +40,8 @@ class Options:
     """Environment steps of each run."""
     seeds: int = 5
     """Runs of each arm."""
+    evaluation_episodes: int = 200
+    """Episodes that each agent plays after training."""
     processes: int = 2
     """Runs side by side, one thread each."""
     runs: Path = Path("runs/compare")
@@ -84,10 +86,10 @@ def _jobs(options: Options) -> Iterator[tuple[int, str]]:
 
 def _run_or_load(options: Options, arm: str, seed: int) -> RunResult:
     config = arm_config(options, arm, seed)
-    path = options.runs / f"{arm.replace('/', '-')}_{config.seed}_{_fingerprint(config, options.timesteps)}.json"
+    path = options.runs / f"{arm.replace('/', '-')}_{config.seed}_{_fingerprint(config, options)}.json"
     if path.is_file():
         return RunResult(**json.loads(path.read_text()))
-    result = run(config, options.timesteps)
+    result = run(config, options.timesteps, evaluation_episodes=options.evaluation_episodes)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(result)))
@@ -95,11 +97,12 @@ def _run_or_load(options: Options, arm: str, seed: int) -> RunResult:
     return result
 
 
-def _fingerprint(config: AgentConfig, timesteps: int) -> str:
+def _fingerprint(config: AgentConfig, options: Options) -> str:
     settings = asdict(config)
     if config.credit is Credit.NONE:
         del settings["structure"], settings["training"]
-    return hashlib.sha256(json.dumps([settings, timesteps], sort_keys=True).encode()).hexdigest()[:12]
+    settings |= {"timesteps": options.timesteps, "evaluation_episodes": options.evaluation_episodes}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _summary(runs: list[RunResult]) -> dict[str, Any]:
@@ -107,6 +110,7 @@ def _summary(runs: list[RunResult]) -> dict[str, Any]:
     return {
         "mean": round(float(np.mean(finals)), 2),
         "final_returns": finals,
+        "evaluations": [round(result.evaluation, 2) for result in runs],
         "outcomes": [result.outcomes for result in runs],
         "median_seconds": round(float(np.median([result.seconds for result in runs])), 1),
         "curves": [result.curve for result in runs],
@@ -123,7 +127,7 @@ def add_ways(arms: dict[str, dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     try:
         for arm in options.arms:
             arm_config(options, arm, 0)

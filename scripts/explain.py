@@ -86,7 +86,7 @@ def _print_table(shown: Timeline, rows: int) -> None:
 
 def main() -> None:
     """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     try:
         explain(options)
     except (ValueError, TypeError, OSError, gym.error.Error) as error:

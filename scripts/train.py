@@ -90,7 +90,7 @@ def _report(options: Options, model: BaseAlgorithm, returns: TrueReturns, folder
 
 def main() -> None:
     """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     try:
         train(options)
     except (ValueError, TypeError, OSError, gym.error.Error) as error:

@@ -63,3 +63,11 @@ def test_lessons_survive_saving(tmp_path) -> None:
 def test_a_useless_buffer_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity >= 2"):
         LessonBuffer(capacity=1)
+
+
+@pytest.mark.parametrize(("steps", "size"), [(10, 8), (200, 8), (500, 3), (5000, 2)])
+def test_a_batch_of_long_lessons_is_smaller(steps, size) -> None:
+    buffer = LessonBuffer(capacity=20)
+    for _ in range(20):
+        buffer.add(lesson(1.0, steps))
+    assert {len(batch) for batch in buffer.batches(10, 8, most_steps=1600)} == {size}

@@ -4,6 +4,7 @@ from rudder_lrp.redistribution.base import Redistributor, Residual, place_residu
 from rudder_lrp.redistribution.difference import DifferenceRedistributor
 from rudder_lrp.redistribution.lrp import LRPRedistributor
 from rudder_lrp.redistribution.stream import ContributionStream
+from rudder_lrp.redistribution.uniform import UniformRedistributor
 
 __all__ = [
     "ContributionStream",
@@ -11,5 +12,6 @@ __all__ = [
     "LRPRedistributor",
     "Redistributor",
     "Residual",
+    "UniformRedistributor",
     "place_residual",
 ]

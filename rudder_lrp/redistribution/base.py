@@ -38,7 +38,12 @@ def place_residual(contributions: Rewards, episode_return: float, residual: Resi
 
 
 class Redistributor(ABC):
-    """Turns episodes into rewards, one a step, that sum to each episode's true return."""
+    """Turns episodes into rewards, one a step, that sum to each episode's true return.
+
+    A step earns what it contributed to the predicted return, and the first one what was expected before it, so that
+    it earns the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4), and the last one is
+    left with no more than the error of the prediction.
+    """
 
     def __init__(self, predictor: ReturnPredictor, residual: Residual | str = Residual.LAST) -> None:
         self.predictor = predictor
@@ -76,6 +81,7 @@ class Redistributor(ABC):
     def _redistribute_batch(self, lessons: Sequence[Lesson]) -> list[Rewards]:
         batch = LessonBatch.collate(lessons)
         contributions = self.contributions(batch.features, batch.lengths).double().numpy()
+        contributions[:, 0] += self.predictor.expected_return
         return [
             place_residual(row[: len(lesson)], lesson.episode_return, self.residual)
             for row, lesson in zip(contributions, lessons, strict=True)

@@ -12,11 +12,16 @@ from rudder_lrp.redistribution.base import Redistributor, Residual
 
 
 class LRPRedistributor(Redistributor):
-    """The relevance of each step for the prediction at the last step (LRP-all).
+    """The relevance of each step for the prediction at the last step.
 
-    Causal on the accumulator, where it equals the difference of predictions; on the other structures it explains the
-    finished episode. Through a standard LSTM relevance can leak or blow up on the way, so every episode is checked:
-    where the relevances miss the prediction by more than `tolerance` of it, it gets differences of predictions.
+    On the leaky structure and the accumulator the prediction is linear in a cell state that is a sum over time,
+    `w . c_T = sum_t w . (i_t z_t - (1 - f_t) c_{t-1})`. What a step writes is its relevance, and what its forget gate
+    erases is relevance too, taken by the gate at the moment it closes (the rule of the open root; on the accumulator
+    nothing is erased and the rule is LRP-all). That equals the difference of consecutive predictions, so it is causal.
+
+    On the other structures LRP-all explains the finished episode. Through a standard LSTM relevance can leak or blow up
+    on the way, so every episode is checked: where the relevances miss the prediction by more than `tolerance` of it, it
+    gets differences of predictions.
 
     Args:
         predictor: whose prediction is explained.
@@ -35,13 +40,13 @@ class LRPRedistributor(Redistributor):
     ) -> None:
         super().__init__(predictor, residual)
         self.tolerance = tolerance
-        reads: Reads = "cell" if predictor.structure is Structure.ACCUMULATOR else "hidden"
+        reads: Reads = "cell" if predictor.structure.reads_cell else "hidden"
         self._lrp = LRP(predictor.lstm, predictor.readout, eps=eps, reads=reads)
 
     @property
     def causal(self) -> bool:
-        """True on the accumulator."""
-        return self.predictor.structure is Structure.ACCUMULATOR
+        """True on the leaky structure and the accumulator."""
+        return self.predictor.structure.reads_cell
 
     def explain(self, features: Tensor, lengths: Tensor) -> Explanation:
         """Relevance for the normalised prediction at the last valid step, of features `[B, T, F]`."""
@@ -49,6 +54,8 @@ class LRPRedistributor(Redistributor):
 
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.contributions`."""
+        if self.causal:
+            return self.differences(features, lengths)
         steps = self.predictor.return_scale * self.explain(features, lengths).steps
         if self.predictor.structure is not Structure.STANDARD:
             return steps

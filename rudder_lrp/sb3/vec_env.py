@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from rudder_lrp.episodes import Episode, EpisodeRecorder
-from rudder_lrp.features import Features
-from rudder_lrp.lessons import Lesson, LessonBuffer
+from rudder_lrp.causal import CausalCredit, FinishedEpisode
+from rudder_lrp.episodes import map_arrays, repair_terminal
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.redistribution.base import Rewards
-from rudder_lrp.redistribution.stream import ContributionStream
 from rudder_lrp.training import TrainingConfig
-
-
-class FinishedEpisode(NamedTuple):
-    """What the wrapper remembers of an episode until the rollout buffer has asked for it."""
-
-    env_index: int
-    end: int
-    """Number of vectorised steps when it was over."""
-    lesson: Lesson
-    handed: Rewards
-    """The rewards the agent was given, `[T]`."""
 
 
 class RedistributedRewardVecEnv(VecEnvWrapper):
@@ -49,11 +35,12 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         train_every: environment steps between two rounds.
         min_lessons: no training before there are so many.
         trust_threshold: an explained variance below this one counts as no trust.
+        max_episode_steps: an episode longer than this is no lesson and gets its own reward from there on.
         seed: of the predictor's weights and the choice of lessons.
 
     Raises:
         TypeError: if a space is not supported.
-        ValueError: if `predictor` was made for other spaces.
+        ValueError: if `predictor` was made for other spaces, or a `VecNormalize` below changes the rewards.
     """
 
     def __init__(
@@ -67,41 +54,58 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         train_every: int = 2048,
         min_lessons: int = 32,
         trust_threshold: float = 0.2,
+        max_episode_steps: int = 10_000,
         seed: int = 0,
     ) -> None:
         super().__init__(venv)
-        if predictor is None:
-            spaces = venv.observation_space, venv.action_space
-            predictor = ReturnPredictor.for_spaces(*spaces, structure=structure, seed=seed)
-        predictor.features.check_spaces(venv.observation_space, venv.action_space)
-        self.online = OnlinePredictor(
+        self.credit = CausalCredit.for_spaces(
+            venv.observation_space,
+            venv.action_space,
+            venv.num_envs,
             predictor,
-            LessonBuffer(lesson_capacity, seed=seed),
-            training,
+            structure=structure,
+            training=training,
+            lesson_capacity=lesson_capacity,
             train_every=train_every,
             min_lessons=min_lessons,
             trust_threshold=trust_threshold,
+            max_episode_steps=max_episode_steps,
+            seed=seed,
         )
-        self.vec_steps = 0
-        """Vectorised steps so far; each is `num_envs` environment steps."""
         self._finished: list[FinishedEpisode] | None = None
-        self._recorder = EpisodeRecorder(self.num_envs)
-        self._stream = ContributionStream(predictor, self.num_envs)
-        self._features: list[list[Features]] = [[] for _ in range(self.num_envs)]
-        self._handed: list[list[float]] = [[] for _ in range(self.num_envs)]
+        self._observations: VecEnvObs | None = None
+        self._normalization_below = unwrap_vec_normalize(venv)
+        if self._normalization_below is not None and self._normalization_below.norm_reward:
+            raise ValueError(
+                "the VecNormalize below RedistributedRewardVecEnv rescales rewards while they come in, so returns "
+                "could not be compared with each other; build it with norm_reward=False, or put it above"
+            )
+
+    @property
+    def online(self) -> OnlinePredictor:
+        """The predictor with its lessons, its trainer and how far it is trusted."""
+        return self.credit.online
 
     @property
     def predictor(self) -> ReturnPredictor:
         """The predictor whose predictions are redistributed."""
         return self.online.predictor
 
+    @property
+    def vec_steps(self) -> int:
+        """Vectorised steps so far; each is `num_envs` environment steps."""
+        return self.credit.steps
+
+    @property
+    def just_finished(self) -> list[FinishedEpisode]:
+        """The episodes that the latest step ended."""
+        return self.credit.finished
+
     def reset(self) -> VecEnvObs:
         """Reset all environments; unfinished episodes are no lessons."""
         observations = self.venv.reset()
-        self._recorder.start(observations)
-        self._stream.restart(np.ones(self.num_envs, dtype=bool))
-        self._features = [[] for _ in range(self.num_envs)]
-        self._handed = [[] for _ in range(self.num_envs)]
+        self._observations = map_arrays(np.copy, observations)
+        self.credit.restart()
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -110,32 +114,39 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Return the step with redistributed rewards; now and then, train the predictor."""
-        observations, rewards, dones, infos = self.venv.step_wait()
-        transitions, finished = self._recorder.record(self._actions, observations, rewards, dones, infos)
-        features = self.predictor.features.encode(transitions)
-        handed = self.online.mix(self._stream.step(features), rewards)
-        self.vec_steps += 1
-        for index, info in enumerate(infos):
-            info["true_reward"] = float(rewards[index])
-            self._features[index].append(features[index])
-            if index in finished:
-                handed[index] = finished[index].episode_return - sum(self._handed[index])
-            self._handed[index].append(float(handed[index]))
-        for index, episode in finished.items():
-            self._close(index, episode)
-        self._stream.restart(dones)
-        if self.online.train_if_due(self.vec_steps * self.num_envs):
-            self._stream.replay(self._features)
-        return observations, handed.astype(np.float32), dones, infos
+        """Return the step with redistributed rewards; now and then, train the predictor.
 
-    def _close(self, index: int, episode: Episode) -> None:
-        lesson = Lesson(np.stack(self._features[index]), episode.rewards)
-        self.online.observe(lesson)
+        Raises:
+            RuntimeError: before the first reset.
+            ValueError: if a reward or an observation is not finite, or a terminal observation is missing.
+        """
+        if self._observations is None:
+            raise RuntimeError("reset the environment before stepping it")
+        observations, rewards, dones, infos = self.venv.step_wait()
+        ends = repair_terminal(observations, dones, infos)
+        handed = self.credit.step(self._observations, self._actions, rewards, ends, dones)
+        self._observations = map_arrays(np.copy, observations)
+        for info, reward in zip(infos, rewards.tolist(), strict=True):
+            info["true_reward"] = reward
         if self._finished is not None:
-            handed = np.array(self._handed[index])
-            self._finished.append(FinishedEpisode(index, self.vec_steps, lesson, handed))
-        self._features[index], self._handed[index] = [], []
+            self._finished += self.credit.finished
+        if self._normalization_below is not None:
+            # Off-policy algorithms fetch the raw reward from the VecNormalize, wherever it is.
+            self._normalization_below.old_reward = handed
+        return observations, handed, dones, infos
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **options: Any) -> list[Any]:
+        """Call a method of the environments.
+
+        Raises:
+            ValueError: if it is the `compute_reward` of hindsight goals, which no return can be redistributed to.
+        """
+        if method_name == "compute_reward":
+            raise ValueError(
+                "HerReplayBuffer invents goals and rewards that no episode was paid for, so there is no return to "
+                "redistribute; use it without RedistributedRewardVecEnv, or use RedistributedReplayBuffer instead"
+            )
+        return self.venv.env_method(method_name, *args, indices=indices, **options)
 
     def keep_finished_episodes(self) -> None:
         """Remember finished episodes from now on, until `take_finished_episodes` asks for them."""

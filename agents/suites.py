@@ -1,0 +1,118 @@
+"""What a benchmark runs: tasks, arms, budgets. Experiments are data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agents.learners import Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.lockstep import Exploration
+from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, UniformRedistributor
+
+LEARNERS: dict[str, type[Learner]] = {
+    "monte_carlo": MonteCarlo,
+    "q_lambda": QLambda,
+    "sarsa_lambda": SarsaLambda,
+    "look_back": LookBack,
+}
+"""Tabular arms that learn from the environment's own reward."""
+
+REDISTRIBUTORS: dict[str, type[Redistributor]] = {
+    "difference": DifferenceRedistributor,
+    "lrp": LRPRedistributor,
+    "uniform": UniformRedistributor,
+}
+"""Credits; an arm is `credit/structure`."""
+
+BASELINES = tuple(LEARNERS)
+CREDITS = ("difference/markov", "lrp/markov", "lrp/accumulator", "uniform/markov")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One environment, and what all its arms have in common."""
+
+    env: str
+    """Id of a registered environment."""
+    arms: tuple[str, ...] = (*BASELINES, *CREDITS)
+    """Learners, credits `credit/structure`; for deep agents also dense and none."""
+    goal: int | None = None
+    """Episodes to 90 % of the optimum, published for RUDDER."""
+    published: str = ""
+    """Learning times of others, published."""
+    episodes: int = 600
+    """Of an agent with credit."""
+    baseline_episodes: int = 10_000
+    """Of an agent without."""
+    learning_rate: float = 0.01
+    """Of the agents without credit; the best of 0.1, 0.03, 0.01, 0.003 for Monte Carlo."""
+    exploration: Exploration = field(default_factory=Exploration)
+    timesteps: int | None = None
+    """Environment steps of a deep agent (PPO); None for tabular agents."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tasks, seeds, cap."""
+
+    tasks: tuple[Task, ...]
+    seeds: int
+    cap_seconds: float
+    """Wall time after which a job is given up: all the seeds of a baseline, or one run of an agent with credit."""
+
+
+_HELD = Exploration(persistence=0.9)
+
+_BOMBS = tuple(
+    Task(f"rudder_lrp/Bomb{delay}-v0", goal=goal, published=published, learning_rate=0.1, exploration=_HELD)
+    for delay, goal, published in (
+        (6, 457, "MCTS 89.5k, MC 10.5M, Q(lambda) 56M"),
+        (10, 1800, ""),
+        (15, 8400, ""),
+    )
+)
+_CHOICES = tuple(
+    Task(f"rudder_lrp/Choice{delay}-v0", goal=goal, published=published, episodes=episodes, learning_rate=0.003)
+    for delay, goal, published, episodes in (
+        (40, 2700, "MC 40k, Q(lambda) 469k", 600),
+        (100, 3300, "MC 88.5k", 600),
+        (500, 3100, "MC 235k", 400),
+    )
+)
+_TRACES = tuple(
+    Task(f"rudder_lrp/TraceBack{delay}-v0", goal=goal, published=published)
+    for delay, goal, published in (
+        (10, 852, "look-back 10k, SARSA(lambda) 48k"),
+        (15, 1150, "look-back 19.8k, SARSA(lambda) 139k"),
+        (25, 631, "look-back 39.5k, SARSA(lambda) 458k"),
+    )
+)
+_PLAIN = tuple(
+    Task(task.env, arms=BASELINES, goal=task.goal, learning_rate=0.1, exploration=Exploration()) for task in _BOMBS
+)
+_DEEP = ("dense", "none", "difference/markov", "lrp/markov", "lrp/accumulator")
+
+SUITES: dict[str, Suite] = {
+    "quick": Suite(
+        tuple(
+            Task(f"rudder_lrp/{name}-v0", arms=arms, episodes=400, baseline_episodes=3000, exploration=exploration)
+            for name, arms, exploration in (
+                ("TraceBack10", ("monte_carlo", "difference/markov", "lrp/accumulator"), Exploration()),
+                ("Choice40", ("monte_carlo", "difference/markov", "lrp/accumulator"), Exploration()),
+                ("Bomb6", ("monte_carlo", "difference/markov", "lrp/accumulator"), _HELD),
+            )
+        ),
+        seeds=5,
+        cap_seconds=120.0,
+    ),
+    "tabular": Suite((*_TRACES, *_BOMBS, *_CHOICES), seeds=20, cap_seconds=3600.0),
+    "plain_exploration": Suite(_PLAIN, seeds=20, cap_seconds=3600.0),
+    "deep": Suite(
+        (
+            Task("LunarLander-v3", arms=_DEEP, timesteps=300_000),
+            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], timesteps=1_000_000),
+        ),
+        seeds=5,
+        cap_seconds=4 * 3600.0,
+    ),
+}
+"""By name; `quick` takes under ten minutes on two cores."""

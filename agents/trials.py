@@ -1,0 +1,128 @@
+"""One job of a benchmark: train, measure, and say it in numbers that fit a small file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import agents.runs
+from agents.credited import CreditedAgent
+from agents.fidelity import fidelity_report
+from agents.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
+from agents.lockstep import Rollout
+from agents.presets import AgentConfig, Credit, Delay
+from agents.suites import LEARNERS, REDISTRIBUTORS, Task
+from envs.finite import FiniteEnv
+from rudder_lrp.lstm import Structure
+
+Result = dict[str, Any]
+"""Numbers by name, ready for JSON."""
+
+_POINTS = 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm on one task, for one seed; or for several, where agents learn side by side."""
+
+    task: Task
+    arm: str
+    seeds: tuple[int, ...]
+
+
+def check(task: Task) -> None:
+    """Refuse a task that cannot be run.
+
+    Raises:
+        ValueError: naming the environment or the arm that does not exist, and those that do.
+    """
+    if task.env not in gym.registry:
+        raise ValueError(f"no environment {task.env!r}; gymnasium.pprint_registry() lists the ids there are")
+    for arm in task.arms:
+        credit, _, structure = arm.partition("/")
+        known = credit in REDISTRIBUTORS and structure in {s.value for s in Structure}
+        if not known and arm not in LEARNERS and not (task.timesteps and arm in ("dense", "none")):
+            raise ValueError(
+                f"no arm {arm!r} for {task.env}; there are {', '.join(LEARNERS)}, and credit/structure with credit one "
+                f"of {', '.join(REDISTRIBUTORS)} and structure one of {', '.join(Structure)}; dense and none for PPO"
+            )
+
+
+def jobs(task: Task, seeds: list[int]) -> list[Job]:
+    """All jobs of a task: agents without credit go side by side, the others alone."""
+    return [
+        Job(task, arm, group)
+        for arm in task.arms
+        for group in ([tuple(seeds)] if arm in LEARNERS else [(seed,) for seed in seeds])
+    ]
+
+
+def perform(job: Job) -> dict[int, Result]:
+    """Run a job; results by seed."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    if job.task.timesteps is not None:
+        results = {job.seeds[0]: _deep(job)}
+    elif job.arm in LEARNERS:
+        results = _baselines(job)
+    else:
+        results = {job.seeds[0]: _credited(job)}
+    seconds = round((time.perf_counter() - start) / len(job.seeds), 2)
+    return {seed: {"status": "finished", "seconds": seconds, **result} for seed, result in results.items()}
+
+
+def _environment(task: Task) -> FiniteEnv:
+    env = gym.make(task.env).unwrapped
+    if not isinstance(env, FiniteEnv):
+        raise ValueError(f"{task.env} has no tabular rules; give the task `timesteps`, to run PPO on it")
+    return env
+
+
+def _baselines(job: Job) -> dict[int, Result]:
+    task, model = job.task, _environment(job.task).model
+    seeds = list(job.seeds)
+    learner = LEARNERS[job.arm](model, seeds, task.learning_rate)
+    histories = learn_in_lockstep(model, learner, seeds, task.exploration, task.baseline_episodes)
+    return {seed: _summary(task, history) for seed, history in zip(seeds, histories, strict=True)}
+
+
+def _credited(job: Job) -> Result:
+    task, env = job.task, _environment(job.task)
+    credit, _, structure = job.arm.partition("/")
+    agent = CreditedAgent(env, REDISTRIBUTORS[credit], structure, job.seeds[0])
+    history = learn_with_credit(env, agent, task.exploration, task.episodes)
+    rollouts, lessons = zip(*agent.latest[-10:], strict=True)
+    rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
+    known = [lesson for group in lessons for lesson in group]
+    report = fidelity_report(agent, rollout, known, task.exploration.epsilon)
+    return {**_summary(task, history), "trusted_at": history.trusted_at, **report}
+
+
+def _summary(task: Task, history: History) -> Result:
+    model = _environment(task).model
+    at = np.unique(np.geomspace(1, len(history.returns), _POINTS).astype(int)) - 1
+    return {
+        "solved_at": history.solved_at(model),
+        "episodes": len(history.returns) * EVERY,
+        "final_share": round(float(history.shares(model)[-10:].mean()), 4),
+        "curve": [(int(point + 1) * EVERY, round(float(history.returns[point]), 3)) for point in at],
+    }
+
+
+def _deep(job: Job) -> Result:
+    credit, _, structure = job.arm.partition("/")
+    plain = job.arm in ("dense", "none")
+    config = AgentConfig(
+        env=job.task.env,
+        credit=Credit.NONE if plain else Credit(credit),
+        structure=Structure(structure or Structure.MARKOV),
+        delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
+        seed=job.seeds[0],
+    )
+    result = agents.runs.run(config, job.task.timesteps or 0)
+    return {"episodes": result.episodes, "final_return": result.final_return, "curve": result.curve}

@@ -1,0 +1,158 @@
+"""Environments whose rules fit in arrays, so that episodes are cheap and their true credit can be computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Observation = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Earnings:
+    """What the steps of an episode earn: `mean`, and by the flip of a fair coin `deviation` more or less.
+
+    Both broadcast to `[T, S, A]`: step, state before it, action.
+    """
+
+    mean: Floats
+    deviation: Floats | float = 0.0
+
+    def expand(self, shape: tuple[int, int, int]) -> tuple[Floats, Floats]:
+        """Mean and deviation at full shape `[T, S, A]`, without copying."""
+        return np.broadcast_to(self.mean, shape), np.broadcast_to(np.asarray(self.deviation, np.float64), shape)
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteModel:
+    """The rules of an environment with S states, A actions and at most T steps."""
+
+    steps: int
+    """T."""
+    starts: Floats
+    """Probability of each state to start in, `[S]`."""
+    next_state: Indices
+    """Where an action leads, `[S, A]`."""
+    now: Earnings
+    """Paid at the step itself."""
+    late: Earnings
+    """Earned at the step, paid with the last one."""
+    view: Observation
+    """What is seen of each state, within [0, 1], `[S, D]`."""
+    decisive: NDArray[np.bool_]
+    """Which steps deserve credit, broadcasts to `[T, S, A]`."""
+    over: NDArray[np.bool_] | None = None
+    """States that end the episode, `[S]`; they lead to themselves and earn nothing."""
+    slip: float = 0.0
+    """Probability that an action is replaced by a random one."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(T, S, A)`."""
+        return self.steps, *self.next_state.shape  # type: ignore[return-value]
+
+    @cached_property
+    def earned(self) -> Floats:
+        """Expected earnings of each step, paid at once or late, `[T, S, A]`."""
+        return self.now.expand(self.shape)[0] + self.late.expand(self.shape)[0]
+
+    @cached_property
+    def ends(self) -> NDArray[np.bool_]:
+        """`over`, or no state at all, `[S]`."""
+        return np.zeros(len(self.next_state), dtype=bool) if self.over is None else self.over
+
+    @cached_property
+    def optimal(self) -> Values:
+        """Values of the optimal policy."""
+        return values(self)
+
+    @cached_property
+    def optimal_return(self) -> float:
+        """Mean return of the optimal policy."""
+        return float(self.starts @ self.optimal.state[0])
+
+
+class Values(NamedTuple):
+    """Expected future earnings, late payments counted where they are earned."""
+
+    action: Floats
+    """q, `[T, S, A]`."""
+    state: Floats
+    """v, `[T + 1, S]`; nothing follows the last step."""
+
+
+def values(model: FiniteModel, epsilon: float = 0.0) -> Values:
+    """Backward induction for the policy that acts optimally except for a share `epsilon` of random actions."""
+    q, v = np.empty(model.shape), np.zeros((model.steps + 1, model.shape[1]))
+    for t in reversed(range(model.steps)):
+        intended = model.earned[t] + v[t + 1][model.next_state]
+        q[t] = (1.0 - model.slip) * intended + model.slip * intended.mean(axis=1, keepdims=True)
+        v[t] = (1.0 - epsilon) * q[t].max(axis=1) + epsilon * q[t].mean(axis=1)
+    return Values(q, v)
+
+
+class FiniteEnv(gym.Env[Observation, int]):
+    """Plays a `FiniteModel` through Gymnasium.
+
+    Observation: the model's view of the state, then the share of the episode that is over; `Box(0, 1, (D + 1,))`.
+    Info: `decisive`; `expected_return`, that of the optimal policy from here on together with what was earned so far.
+    Its differences from step to step are the optimal redistribution, see `envs.credit`.
+
+    Args:
+        model: the rules.
+        distractors: number of random bits that are seen as well.
+    """
+
+    def __init__(self, model: FiniteModel, distractors: int = 0) -> None:
+        self.model = model
+        self.distractors = distractors
+        self.optimal_return = model.optimal_return
+        self.observation_space = spaces.Box(0.0, 1.0, (model.view.shape[1] + distractors + 1,), np.float32)
+        self.action_space = spaces.Discrete(model.shape[2])
+        self._now, self._late = model.now.expand(model.shape), model.late.expand(model.shape)
+        self._decisive = np.broadcast_to(model.decisive, model.shape)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Go to a start."""
+        super().reset(seed=seed)
+        self._state = int(self.np_random.choice(len(self.model.starts), p=self.model.starts))
+        self._step, self._earned, self._owed = 0, 0.0, 0.0
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Step by the model's rules."""
+        if self.model.slip and self.np_random.random() < self.model.slip:
+            action = int(self.np_random.integers(self.model.shape[2]))
+        at = (self._step, self._state, int(action))
+        paid, late = self._draw(*self._now, at), self._draw(*self._late, at)
+        self._owed += late
+        self._earned += paid + late
+        self._state = int(self.model.next_state[at[1:]])
+        self._step += 1
+        over = self._step == self.model.steps or bool(self.model.ends[self._state])
+        if over:
+            paid += self._owed
+        expected = self._earned + float(self.model.optimal.state[self._step, self._state])
+        info = {"decisive": bool(self._decisive[at]), "expected_return": expected}
+        return self._observation(), paid, over, False, info
+
+    def _draw(self, mean: Floats, deviation: Floats, at: tuple[int, int, int]) -> float:
+        spread = float(deviation[at])
+        if spread and self.np_random.random() < 0.5:
+            spread = -spread
+        return float(mean[at]) + spread
+
+    def _observation(self) -> Observation:
+        bits = self.np_random.integers(2, size=self.distractors)
+        share = self._step / self.model.steps
+        return np.concatenate([self.model.view[self._state], bits, [share]]).astype(np.float32)

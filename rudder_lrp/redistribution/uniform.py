@@ -1,0 +1,29 @@
+"""Every step earns the same: guidance rewards without any model."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rudder_lrp.lrp.closed_form import valid_steps
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.redistribution.base import Redistributor, Residual
+
+
+class UniformRedistributor(Redistributor):
+    """`r_t = G / T` (IRCR, Gangwani et al. 2020).
+
+    The prediction is shared out evenly, and so is what it leaves of the true return, so that it cancels out.
+    """
+
+    def __init__(self, predictor: ReturnPredictor) -> None:
+        super().__init__(predictor, Residual.SPREAD)
+
+    @property
+    def causal(self) -> bool:
+        """Never: the return and the length are known at the end."""
+        return False
+
+    def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """See `Redistributor.contributions`."""
+        predicted = self.differences(features, lengths).sum(dim=1, keepdim=True)
+        return predicted / lengths[:, None] * valid_steps(lengths, features.shape[1])

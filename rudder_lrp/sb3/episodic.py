@@ -1,0 +1,138 @@
+"""Episodic credit: what connects a buffer of Stable-Baselines3 with the wrapper whose episodes it stores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rudder_lrp.causal import FinishedEpisode
+from rudder_lrp.discount import check_discount, keep_discounted_return
+from rudder_lrp.lessons import Lesson
+from rudder_lrp.redistribution.base import Redistributor, Rewards
+from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE = 10  # episodes that ended before it is said that none of them lay within one rollout
+
+
+class EpisodicCredit:
+    """Connects a buffer with the wrapper whose episodes it stores.
+
+    Saved with a model or a buffer it loses the connection, because neither environment nor predictor belong in
+    their files; give the loaded one a new connection.
+
+    Args:
+        env: the wrapper the algorithm steps.
+        redistributor: what to replace the handed-out rewards by.
+        gamma: of an agent whose discounted return, not whose return, is to stay the same; see `rudder_lrp.discount`.
+
+    Raises:
+        ValueError: if `gamma` is not within (0, 1].
+    """
+
+    def __init__(
+        self,
+        env: RedistributedRewardVecEnv | None = None,
+        redistributor: Redistributor | None = None,
+        gamma: float = 1.0,
+    ) -> None:
+        self.gamma = check_discount(gamma)
+        self._env = env
+        self._cut_episodes = 0
+        self.redistributor = redistributor
+        if env is not None:
+            env.keep_finished_episodes()
+
+    def __reduce__(self) -> tuple[type[EpisodicCredit], tuple[()]]:
+        return EpisodicCredit, ()
+
+    def _connected(self) -> tuple[RedistributedRewardVecEnv, Redistributor]:
+        if self._env is None or self.redistributor is None:
+            raise RuntimeError(
+                "the buffer lost its environment when it was saved; load the model with rollout_buffer_kwargs (or "
+                "replay_buffer_kwargs) = {'credit': EpisodicCredit(env, redistributor)}, or set the credit of a loaded "
+                "replay buffer to that"
+            )
+        return self._env, self.redistributor
+
+    @property
+    def version(self) -> int:
+        """Grows whenever predictor or trust change, and with them the rewards of every episode."""
+        return self._connected()[0].online.version
+
+    @property
+    def vec_steps(self) -> int:
+        """Vectorised steps that the wrapper has taken."""
+        return self._connected()[0].vec_steps
+
+    def take_finished(self) -> list[FinishedEpisode]:
+        """Episodes that ended since this was last asked."""
+        return self._connected()[0].take_finished_episodes()
+
+    def rewards(self, lessons: Sequence[Lesson]) -> list[Rewards]:
+        """What the agent is to get for whole episodes: the mixture of redistributed and original rewards, `[T]` each.
+
+        Raises:
+            RuntimeError: if not connected to an environment.
+        """
+        env, redistributor = self._connected()
+        if env.online.q == 0.0:
+            return [lesson.rewards for lesson in lessons]
+        redistributed = redistributor.redistribute(lessons)
+        mixed = [env.online.mix(new, lesson.rewards) for new, lesson in zip(redistributed, lessons, strict=True)]
+        if self.gamma == 1.0:
+            return mixed
+        return [keep_discounted_return(new, old.rewards, self.gamma) for new, old in zip(mixed, lessons, strict=True)]
+
+    def adjustments(self, rewards: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Corrections `[n_steps, n_envs]` to the rewards of the rollout that has just ended; zero-sum an episode.
+
+        An episode cut by a border of the rollout keeps the causal rewards it was handed.
+
+        Args:
+            rewards: what the buffer holds, `[n_steps, n_envs]`; checked against what was handed out.
+
+        Raises:
+            RuntimeError: if not connected to an environment.
+            ValueError: if the buffer holds other rewards than the wrapper handed out.
+        """
+        corrections = np.zeros_like(rewards)
+        ended = self.take_finished()
+        whole = [episode for episode in ended if self._start(episode, len(rewards)) >= 0]
+        self._watch(ended, whole, len(rewards))
+        for episode, new in zip(whole, self.rewards([episode.lesson for episode in whole]), strict=True):
+            start = self._start(episode, len(rewards))
+            rows = slice(start, start + len(new))
+            _check_unchanged(rewards[rows, episode.env_index], episode.handed)
+            corrections[rows, episode.env_index] = new - episode.handed
+        return corrections
+
+    def _start(self, episode: FinishedEpisode, n_steps: int) -> int:
+        return n_steps - (self.vec_steps - episode.end) - len(episode.lesson)
+
+    def _watch(self, ended: Sequence[FinishedEpisode], whole: Sequence[FinishedEpisode], n_steps: int) -> None:
+        if whole or self._cut_episodes > _PATIENCE:
+            self._cut_episodes = _PATIENCE + 1  # seen one, or said so: look no further
+            return
+        self._cut_episodes += len(ended)
+        if self._cut_episodes > _PATIENCE:
+            logger.warning(
+                "none of the first %d episodes lay within one rollout of n_steps=%d (the latest had %d steps): they "
+                "keep their causal rewards and episodic credit changes nothing; raise n_steps to twice an episode",
+                self._cut_episodes,
+                n_steps,
+                len(ended[-1].lesson),
+            )
+
+
+def _check_unchanged(held: NDArray[np.float32], handed: Rewards) -> None:
+    # The last step is left out: it may hold a bootstrapped value.
+    if not np.allclose(held[:-1], handed[:-1], rtol=1e-3, atol=1e-5):
+        raise ValueError(
+            "the rollout buffer holds other rewards than RedistributedRewardVecEnv handed out; make it the outermost "
+            "wrapper that touches rewards: VecNormalize goes below it, or above it, with norm_reward=False"
+        )

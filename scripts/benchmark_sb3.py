@@ -1,0 +1,126 @@
+"""What credit costs: wall time of an agent with causal and with episodic credit, as a multiple of the agent alone.
+
+python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
+python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --timesteps 5000 --output results/sac_cost.json
+
+The three take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
+the time of the processor, which other processes disturb less, is given beside the wall time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
+
+from agents.presets import ALGORITHMS, AgentConfig, Credit, build_agent, make_environment
+from agents.versions import environment_versions
+from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv
+
+
+@dataclass(frozen=True)
+class Options:
+    """What credit costs."""
+
+    env: str = "LunarLander-v3"
+    """Id of the environment; its reward is paid at the end."""
+    algo: str = "PPO"
+    """Stable-Baselines3 algorithm."""
+    n_envs: int = 8
+    """Parallel environments."""
+    timesteps: int = 60_000
+    """Environment steps of each agent."""
+    turns: int = 6
+    """The steps are taken in so many turns, one agent after the other."""
+    seed: int = 0
+    """Of all three agents."""
+    output: Path = Path("results/sb3_cost.json")
+    """Where the numbers go."""
+
+
+def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
+    """The agent alone, with causal and with episodic credit."""
+    config = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
+    alone = AgentConfig(**vars(config) | {"credit": Credit.NONE})
+    causal = AgentConfig(**vars(config) | {"credit": Credit.DIFFERENCE})
+    agents = {"alone": build_agent(alone), "causal": build_agent(causal)}
+    if not issubclass(ALGORITHMS[options.algo], OffPolicyAlgorithm):
+        return agents | {"episodic": build_agent(config)}
+    env = RedistributedRewardVecEnv(make_environment(config), seed=options.seed)
+    kwargs = {"credit": EpisodicCredit(env, LRPRedistributor(env.predictor))}
+    episodic = ALGORITHMS[options.algo](
+        "MlpPolicy",
+        env,
+        seed=options.seed,
+        device="cpu",
+        replay_buffer_class=RedistributedReplayBuffer,
+        replay_buffer_kwargs=kwargs,
+    )
+    return agents | {"episodic": episodic}
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Train the agents turn by turn; seconds of wall and processor, and ratios to the agent alone."""
+    agents = build_agents(options)
+    wall, processor = (dict.fromkeys(agents, 0.0) for _ in range(2))
+    for turn in range(options.turns):
+        for name, model in agents.items():
+            starts = time.perf_counter(), time.process_time()
+            model.learn(options.timesteps // options.turns, reset_num_timesteps=turn == 0)
+            wall[name] += time.perf_counter() - starts[0]
+            processor[name] += time.process_time() - starts[1]
+        print(f"turn {turn + 1}: " + ", ".join(f"{name} {_ratio(wall, name):.2f}" for name in agents), flush=True)
+    return {
+        name: {
+            "wall_seconds": round(wall[name], 2),
+            "processor_seconds": round(processor[name], 2),
+            "wall_ratio": round(_ratio(wall, name), 3),
+            "processor_ratio": round(_ratio(processor, name), 3),
+        }
+        | _learned(model)
+        for name, model in agents.items()
+    }
+
+
+def _ratio(seconds: dict[str, float], name: str) -> float:
+    return seconds[name] / seconds["alone"]
+
+
+def _learned(model: BaseAlgorithm) -> dict[str, float | None]:
+    recent = list(model.ep_info_buffer or [])
+    env = model.get_env()
+    credit = None if env is None else unwrap_vec_wrapper(env, RedistributedRewardVecEnv)
+    return {
+        "true_return": round(float(np.mean([episode["r"] for episode in recent])), 1),
+        "episode_length": round(float(np.mean([episode["l"] for episode in recent])), 1),
+        "explained_variance": None if credit is None else round(credit.online.quality.explained_variance, 3),
+    }
+
+
+def main() -> None:
+    """Measure, print and write the result file."""
+    options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
+    torch.set_num_threads(1)
+    result = {
+        "command": "python scripts/benchmark_sb3.py",
+        "options": asdict(options) | {"output": options.output.name},
+        "versions": environment_versions(),
+        "agents": measure(options),
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

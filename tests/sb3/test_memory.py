@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from tests.conftest import RandomLengths
+from tests.sb3.play import QUICK, FixedReward
+
+
+def growth(env: RedistributedRewardVecEnv, vec_steps: int) -> int:
+    """Bytes that stay allocated after the second half of so many steps."""
+    rng = np.random.default_rng(0)
+    env.reset()
+    held = []
+    tracemalloc.start()
+    for _ in range(2):
+        for _ in range(vec_steps // 2):
+            env.step(rng.integers(2, size=env.num_envs))
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    return held[1] - held[0]
+
+
+@pytest.mark.parametrize("returns_vary", [True, False])
+def test_memory_does_not_grow(returns_vary) -> None:
+    # Without a Monitor, which remembers every episode.
+    venv = DummyVecEnv([RandomLengths] * 2) if returns_vary else DummyVecEnv([lambda: FixedReward([1.0])])
+    env = RedistributedRewardVecEnv(venv, training=QUICK, lesson_capacity=16, train_every=512, min_lessons=8)
+    assert growth(env, 3000) < 10_000
+
+
+def test_an_endless_episode_takes_no_more_memory_than_the_bound() -> None:
+    env = RedistributedRewardVecEnv(DummyVecEnv([lambda: FixedReward([1.0], length=10**9)]), max_episode_steps=500)
+    assert growth(env, 2000) < 5_000
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_a_million_steps() -> None:
+    env = RedistributedRewardVecEnv(
+        DummyVecEnv([RandomLengths] * 8), training=QUICK, lesson_capacity=64, train_every=50_000, min_lessons=8
+    )
+    assert growth(env, 125_000) < 20_000

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
+from rudder_lrp.sb3 import (
+    EpisodicCredit,
+    RedistributedNStepReplayBuffer,
+    RedistributedReplayBuffer,
+    RedistributedRewardVecEnv,
+)
+from tests.sb3.play import NEVER, QUICK, trusted, vec_env
+
+
+def agent(
+    env: RedistributedRewardVecEnv,
+    buffer_size: int = 1000,
+    redistributor: type[Redistributor] = LRPRedistributor,
+    outermost: VecEnv | None = None,
+    **options: Any,
+) -> DQN:
+    return DQN(
+        "MlpPolicy",
+        outermost or env,
+        buffer_size=buffer_size,
+        learning_starts=options.pop("learning_starts", NEVER),
+        train_freq=4,
+        batch_size=16,
+        seed=0,
+        device="cpu",
+        replay_buffer_class=options.pop("replay_buffer_class", RedistributedReplayBuffer),
+        replay_buffer_kwargs={"credit": EpisodicCredit(env, redistributor(env.predictor)), **options},
+        policy_kwargs={"net_arch": [8]},
+    )
+
+
+def change_the_predictor(env: RedistributedRewardVecEnv) -> None:
+    with torch.no_grad():
+        env.predictor.readout.weight.mul_(-3.0)
+    env.online.version += 1
+
+
+def complete_episodes(buffer: RedistributedReplayBuffer) -> list[tuple[int, np.ndarray]]:
+    """Environment and rows of the finished episodes that lie wholly in the buffer, found by its own flags."""
+    order = np.arange(buffer.pos, buffer.pos + buffer.buffer_size) % buffer.buffer_size if buffer.full else None
+    rows = order if order is not None else np.arange(buffer.pos)
+    found = []
+    for env in range(buffer.n_envs):
+        ends = np.flatnonzero(buffer.dones[rows, env])
+        starts = ends[:-1] + 1  # what comes before the first end may have lost its beginning
+        found += [(env, rows[start : end + 1]) for start, end in zip(starts, ends[1:], strict=True)]
+    return found
+
+
+class TrueRewards(BaseCallback):
+    def __init__(self, buffer_size: int, n_envs: int) -> None:
+        super().__init__()
+        self.rewards = np.zeros((buffer_size // n_envs, n_envs))
+        self.calls = 0
+
+    def _on_step(self) -> bool:
+        self.rewards[self.calls % len(self.rewards)] = [info["true_reward"] for info in self.locals["infos"]]
+        self.calls += 1
+        return True
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    n_envs=st.integers(1, 3),
+    longest=st.integers(1, 15),
+    rows=st.integers(20, 200),
+    seed=st.integers(0, 1000),
+    q=st.floats(0.2, 1.0),
+)
+def test_episodes_keep_their_true_return_through_relabelling_and_overwriting(n_envs, longest, rows, seed, q) -> None:
+    env = trusted(vec_env(n_envs, seed, longest), q)
+    model, true = agent(env, rows * n_envs), TrueRewards(rows * n_envs, n_envs)
+    model.learn(150 * n_envs, callback=true)
+    buffer = model.replay_buffer
+    for _ in range(2):
+        change_the_predictor(env)
+        before = buffer.rewards.copy()
+        buffer._get_samples(np.arange(buffer.size()))
+        assert longest < 3 or not np.array_equal(before, buffer.rewards)
+        for index, held in complete_episodes(buffer):
+            rewards = buffer.rewards[held, index].astype(np.float64)
+            tolerance = 1e-6 * len(rewards) * (1.0 + np.abs(rewards).max())
+            assert abs(rewards.sum() - true.rewards[held, index].sum()) <= tolerance
+
+
+def test_sampled_rewards_are_what_the_episodes_give_offline_by_the_latest_predictor() -> None:
+    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4, trust_threshold=0.0)
+    model = agent(env, 10_000, learning_starts=50)
+    model.learn(600)
+    env.online.quality = env.online.quality._replace(explained_variance=1.0)
+    env.online.version += 1
+    buffer = model.replay_buffer
+    buffer._get_samples(np.arange(buffer.size()))
+    redistributor = LRPRedistributor(env.predictor)
+    assert len(buffer._stored) > 50
+    for episode in buffer._stored.values():
+        expected = redistributor.redistribute([episode.lesson])[0]
+        held = buffer.rewards[episode.rows, episode.env_index]
+        np.testing.assert_allclose(held, expected, rtol=0, atol=1e-6 * max(np.abs(expected).max(), 10.0))
+
+
+def test_only_stale_episodes_that_are_sampled_are_redistributed() -> None:
+    env = trusted(vec_env(1))
+    counted: list[int] = []
+
+    class Counting(DifferenceRedistributor):
+        def redistribute(self, episodes, batch_size=64):
+            counted.append(len(episodes))
+            return super().redistribute(episodes, batch_size)
+
+    buffer = agent(env, redistributor=Counting).learn(100).replay_buffer
+    first = next(iter(buffer._stored.values()))
+    buffer._get_samples(first.rows[:1])
+    buffer._get_samples(first.rows)
+    assert [count for count in counted if count] == [1]
+    change_the_predictor(env)
+    buffer._get_samples(first.rows)
+    assert [count for count in counted if count] == [1, 1]
+
+
+def test_n_step_returns_add_up_redistributed_rewards() -> None:
+    env = trusted(vec_env(1))
+    model = agent(env, replay_buffer_class=RedistributedNStepReplayBuffer, n_steps=3, gamma=0.9).learn(80)
+    buffer = model.replay_buffer
+    episode = next(e for e in buffer._stored.values() if len(e.lesson) >= 5)
+    samples = buffer._get_samples(episode.rows)
+    rewards = LRPRedistributor(env.predictor).redistribute([episode.lesson])[0]
+    padded = np.concatenate([rewards, np.zeros(2)])
+    expected = padded[:-2] + 0.9 * padded[1:-1] + 0.81 * padded[2:]
+    np.testing.assert_allclose(samples.rewards.numpy()[:, 0], expected, atol=1e-5)
+
+
+def test_episodes_are_forgotten_when_their_rows_are_overwritten() -> None:
+    env = trusted(vec_env(2, longest=6))
+    buffer = agent(env, 60).learn(1000).replay_buffer
+    assert buffer.full
+    held = sum(len(episode.lesson) for episode in buffer._stored.values())
+    assert held <= 60 + 2 * 6, "lessons of at most the rows, and of two episodes that are being overwritten"
+
+
+def test_steps_kept_from_the_buffer_do_not_shift_the_rows() -> None:
+    class StopAt(BaseCallback):
+        def _on_step(self) -> bool:
+            return self.n_calls % 7 != 0
+
+    env = trusted(vec_env(1))
+    model = agent(env)
+    for _ in range(20):
+        model.learn(1000, callback=StopAt(), reset_num_timesteps=False)
+    buffer = model.replay_buffer
+    buffer._get_samples(np.arange(buffer.size()))
+    assert buffer._stored
+    for episode in buffer._stored.values():
+        assert buffer.dones[episode.rows[-1], 0]
+        assert not buffer.dones[episode.rows[:-1], 0].any()
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_vec_normalize_neither_hides_the_credit_nor_scales_what_is_stored(above) -> None:
+    if above:
+        env = trusted(vec_env(2))
+        model = agent(env, outermost=VecNormalize(env))
+    else:
+        env = trusted(VecNormalize(vec_env(2), norm_reward=False))
+        model = agent(env)
+    true = TrueRewards(1000, 2)
+    buffer = model.learn(200, callback=true).replay_buffer
+    assert not np.allclose(buffer.rewards[:100], true.rewards[:100], atol=0.1)
+    for index, held in complete_episodes(buffer):
+        assert buffer.rewards[held, index].sum() == pytest.approx(true.rewards[held, index].sum(), abs=1e-4)
+
+
+def test_a_loaded_buffer_says_how_to_connect_it_and_then_relabels(tmp_path) -> None:
+    env = trusted(vec_env(1))
+    model = agent(env).learn(60)
+    model.save_replay_buffer(tmp_path / "buffer")
+    model.load_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(RuntimeError, match="lost its environment"):
+        model.replay_buffer.sample(4)
+    model.replay_buffer.credit = EpisodicCredit(env, LRPRedistributor(env.predictor))
+    change_the_predictor(env)
+    before = model.replay_buffer.rewards.copy()
+    model.replay_buffer.sample(64)
+    assert not np.array_equal(before, model.replay_buffer.rewards)
+    model.learn(20, reset_num_timesteps=False)

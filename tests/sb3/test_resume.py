@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from rudder_lrp.checkpoints import latest_checkpoint, new_checkpoint, open_journal
+from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.sb3 import (
+    EpisodicCredit,
+    RedistributedReplayBuffer,
+    RedistributedRewardVecEnv,
+    RedistributionCallback,
+    resume,
+    save_checkpoint,
+)
+from tests.sb3.play import QUICK, vec_env
+
+
+def credit(env: VecEnv | None = None, **options: Any) -> RedistributedRewardVecEnv:
+    defaults = {"training": QUICK, "train_every": 32, "min_lessons": 4, "trust_threshold": 0.0}
+    return RedistributedRewardVecEnv(env or vec_env(2), **(defaults | options))
+
+
+def agent(env: VecEnv) -> PPO:
+    policy = {"net_arch": [8]}
+    return PPO("MlpPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0, device="cpu", policy_kwargs=policy)
+
+
+def lessons_of(env: RedistributedRewardVecEnv) -> list[np.ndarray]:
+    return [lesson.features for lesson in (*env.online.lessons.training, *env.online.lessons.held_out)]
+
+
+def test_a_checkpoint_holds_all_of_the_credit(tmp_path) -> None:
+    env = credit()
+    model = agent(env).learn(500)
+    checkpoint = save_checkpoint(tmp_path, model)
+    again = credit(seed=9)
+    assert resume(tmp_path, again) == checkpoint
+    saved, loaded = env.online, again.online
+    for name, tensor in saved.predictor.state_dict().items():
+        assert torch.equal(tensor, loaded.predictor.state_dict()[name]), name
+    for one, two in zip(lessons_of(env), lessons_of(again), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert (saved.version, saved.quality, saved.lessons.seen) == (loaded.version, loaded.quality, loaded.lessons.seen)
+    saved.train_if_due(10**6)
+    loaded.train_if_due(10**6)
+    assert saved.quality == loaded.quality, "optimizer, draws and normalisation go on as if nothing had happened"
+
+
+def run_on(folder: Path) -> np.ndarray:
+    env = credit()
+    checkpoint = resume(folder, env)
+    model = PPO.load(checkpoint / "model", env=env, device="cpu")
+    model.learn(200, reset_num_timesteps=False)
+    return np.concatenate([parameter.detach().numpy().ravel() for parameter in model.policy.parameters()])
+
+
+def test_resuming_twice_gives_the_same_numbers(tmp_path) -> None:
+    agent(credit()).learn(300, callback=RedistributionCallback(tmp_path))
+    np.testing.assert_array_equal(run_on(tmp_path), run_on(tmp_path))
+
+
+def test_steps_go_on_where_they_stopped(tmp_path) -> None:
+    agent(credit()).learn(320, callback=RedistributionCallback(tmp_path))
+    env = credit()
+    model = PPO.load(resume(tmp_path, env) / "model", env=env, device="cpu")
+    version = env.online.version
+    model.learn(160, reset_num_timesteps=False, callback=RedistributionCallback(tmp_path))
+    assert model.num_timesteps == 480
+    assert env.online.version >= version + 4, "the predictor is trained every 32 steps again"
+
+
+def test_lessons_finished_after_the_checkpoint_are_in_the_journal(tmp_path) -> None:
+    env = credit()
+    agent(env).learn(300, callback=RedistributionCallback(tmp_path, checkpoint_every=10**9))
+    for checkpoint in tmp_path.glob("checkpoint_*"):
+        if checkpoint != min(tmp_path.glob("checkpoint_*")):
+            checkpoint.rename(tmp_path / "gone")
+    again = credit()
+    resume(tmp_path, again)
+    assert again.online.version == 0, "the checkpoint is from before the first step"
+    assert again.online.lessons.seen == env.online.lessons.seen
+    for one, two in zip(lessons_of(env), lessons_of(again), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path) -> None:
+    assert resume(tmp_path / "nothing", credit()) is None
+    with pytest.raises(FileNotFoundError, match="no checkpoint below"):
+        open_journal(tmp_path)
+
+
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path) -> None:
+    def fail() -> None:
+        with new_checkpoint(tmp_path) as folder:
+            (folder / "half").touch()
+            raise OSError("disk full")
+
+    first = save_checkpoint(tmp_path, agent(credit()))
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert latest_checkpoint(tmp_path) == first
+    second = save_checkpoint(tmp_path, agent(credit()))
+    third = save_checkpoint(tmp_path, agent(credit()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [second.name, third.name], "the newest two stay"
+
+
+@pytest.mark.parametrize("file", ["predictor.safetensors", "lessons.safetensors", "training.safetensors"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "text"])
+def test_a_damaged_or_foreign_file_is_refused_and_changes_nothing(tmp_path, file, damage) -> None:
+    checkpoint = save_checkpoint(tmp_path, agent(credit()).learn(200))
+    data = (checkpoint / file).read_bytes()
+    other = {"predictor.safetensors": "lessons.safetensors"}.get(file, "predictor.safetensors")
+    broken = {
+        "truncated": data[: len(data) // 2],
+        "empty": b"",
+        "foreign": (checkpoint / other).read_bytes(),
+        "text": b"{}",
+    }
+    (checkpoint / file).write_bytes(broken[damage])
+    env = credit(seed=4)
+    before = {name: tensor.clone() for name, tensor in env.predictor.state_dict().items()}
+    with pytest.raises(ValueError, match=f"{file} (is damaged|holds)"):
+        resume(tmp_path, env)
+    assert all(torch.equal(before[name], tensor) for name, tensor in env.predictor.state_dict().items())
+    assert env.online.lessons.seen == 0
+
+
+def test_another_lstm_or_other_spaces_are_refused(tmp_path) -> None:
+    from stable_baselines3.common.env_util import make_vec_env
+
+    save_checkpoint(tmp_path, agent(credit()))
+    with pytest.raises(ValueError, match=r"has a markov LSTM of 32 cells on the full encoding, this one a accumulator"):
+        resume(tmp_path, credit(structure="accumulator"))
+    with pytest.raises(ValueError, match="was made for observation_space"):
+        resume(tmp_path, credit(make_vec_env("CartPole-v1")))
+
+
+def test_statistics_of_vec_normalize_go_along(tmp_path) -> None:
+    env = VecNormalize(credit())
+    save_checkpoint(tmp_path, agent(env).learn(200))
+    again = VecNormalize(credit())
+    resume(tmp_path, again)
+    np.testing.assert_array_equal(again.obs_rms.mean, env.obs_rms.mean)
+    np.testing.assert_array_equal(again.obs_rms.var, env.obs_rms.var)
+    assert (again.ret_rms.var, again.ret_rms.count) == (env.ret_rms.var, env.ret_rms.count)
+    with pytest.raises(ValueError, match="build it as in the run that was saved"):
+        resume(tmp_path, VecNormalize(credit(), norm_obs=False))
+
+
+def test_a_replay_buffer_is_saved_if_asked_for(tmp_path) -> None:
+    env = credit()
+    options = {"credit": EpisodicCredit(env, LRPRedistributor(env.predictor))}
+    model = DQN(
+        "MlpPolicy",
+        env,
+        buffer_size=500,
+        learning_starts=50,
+        device="cpu",
+        replay_buffer_class=RedistributedReplayBuffer,
+        replay_buffer_kwargs=options,
+    )
+    model.learn(200, callback=RedistributionCallback(tmp_path, checkpoint_replay_buffer=True))
+    again = credit()
+    checkpoint = resume(tmp_path, again)
+    options = {"credit": EpisodicCredit(again, LRPRedistributor(again.predictor))}
+    loaded = DQN.load(checkpoint / "model", env=again, device="cpu", replay_buffer_kwargs=options)
+    loaded.load_replay_buffer(checkpoint / "replay_buffer")
+    loaded.replay_buffer.credit = options["credit"]
+    assert loaded.replay_buffer.size() == 100
+    loaded.learn(100, reset_num_timesteps=False)
+
+
+class Witness(BaseCallback):
+    """Writes down, after the callback before it, how many lessons have been finished."""
+
+    def __init__(self, path: Path, env: RedistributedRewardVecEnv) -> None:
+        super().__init__()
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+        self.env = env
+
+    def _on_step(self) -> bool:
+        os.pwrite(self.descriptor, b"%012d" % self.env.online.lessons.seen, 0)
+        return True
+
+
+def train_until_killed(folder: Path) -> None:
+    env = credit()
+    checkpoint = resume(folder, env)
+    model = agent(env) if checkpoint is None else PPO.load(checkpoint / "model", env=env, device="cpu")
+    callbacks = [RedistributionCallback(folder, checkpoint_every=64), Witness(folder / "witness", env)]
+    model.learn(10**9, reset_num_timesteps=checkpoint is None, callback=callbacks)
+
+
+def witnessed(folder: Path) -> int:
+    path = folder / "witness"
+    return int(path.read_text() or 0) if path.is_file() else 0
+
+
+def killed_runs(folder: Path, kills: int) -> None:
+    rng = np.random.default_rng(0)
+    reached, seen = [0], [0]
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            try:
+                train_until_killed(folder)
+            finally:
+                os._exit(1)
+        while witnessed(folder) <= seen[-1]:  # until the run has got going
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 1.0))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL, "the run ended by itself"
+        env = credit()
+        checkpoint = resume(folder, env)
+        assert checkpoint is not None
+        reached.append(PPO.load(checkpoint / "model", env=env, device="cpu").num_timesteps)
+        seen.append(env.online.lessons.seen)
+        assert seen[-1] >= witnessed(folder) > seen[-2], "a finished lesson is lost"
+    assert reached == sorted(reached)
+
+
+def test_runs_killed_at_any_moment_resume(tmp_path) -> None:
+    killed_runs(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_twenty_runs_killed_at_any_moment_resume(tmp_path) -> None:
+    killed_runs(tmp_path, 20)

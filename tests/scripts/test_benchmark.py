@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from agents.harness import open_jobs, read_result, result_path, run_suite, run_suite_on_ray
+from agents.report import write_report
+from agents.suites import SUITES, Suite, Task
+from agents.trials import Job, Result, check, jobs, perform
+
+TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
+SUITE = Suite((TASK,), seeds=2, cap_seconds=300.0)
+
+
+def pretend(job: Job) -> dict[int, Result]:
+    """Results without learning; arms with a credit fail in various ways."""
+    if job.arm == "lrp/markov":
+        raise RuntimeError("the predictor burst")
+    if job.arm == "lrp/accumulator":
+        os._exit(3)
+    if job.arm == "lrp/standard":
+        time.sleep(60)
+    return {seed: {"status": "finished", "seconds": 1.0, "solved_at": 10 * seed} for seed in job.seeds}
+
+
+def test_every_suite_names_only_what_exists() -> None:
+    for suite in SUITES.values():
+        for task in suite.tasks:
+            check(task)
+
+
+def test_seeds_of_a_baseline_share_a_job_and_those_of_a_credit_do_not() -> None:
+    assert [(job.arm, job.seeds) for job in jobs(TASK, [0, 1])] == [
+        ("monte_carlo", (0, 1)),
+        ("lrp/accumulator", (0,)),
+        ("lrp/accumulator", (1,)),
+    ]
+
+
+def test_a_baseline_and_a_credit_run_and_say_what_they_measured() -> None:
+    baseline, credited, _ = [perform(job)[0] for job in jobs(TASK, [0, 1])]
+    assert baseline["episodes"] == 100
+    assert credited["episodes"] == 160
+    assert {"solved_at", "trusted_at", "on_decisive", "rank_correlation", "steps_moved_back"} <= credited.keys()
+    json.dumps([baseline, credited])
+
+
+def test_one_that_crashes_dies_or_meets_the_cap_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+    arms = ("lrp/markov", "lrp/accumulator", "lrp/standard", "difference/markov")
+    suite = Suite((replace(TASK, arms=arms),), seeds=1, cap_seconds=15.0)
+    ended = {job.arm: status for job, status in run_suite(suite, tmp_path, 2, pretend)}
+    assert ended == dict(zip(arms, ("crashed", "crashed", "capped", "finished"), strict=True))
+    reasons = [read_result(result_path(tmp_path, Job(suite.tasks[0], arm, (0,)), 0)).get("reason") for arm in arms]
+    assert "the predictor burst" in reasons[0]
+    assert "ended with 3" in reasons[1]
+    assert "15 s" in reasons[2]
+
+
+def test_a_suite_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    task = replace(TASK, arms=("monte_carlo",))
+    list(run_suite(Suite((task,), 2, 60.0), tmp_path, 1, pretend))
+    assert open_jobs(Suite((task,), 2, 60.0), tmp_path) == []
+    assert [job.seeds for job in open_jobs(Suite((task,), 4, 60.0), tmp_path)] == [(2, 3)]
+
+
+def test_other_settings_do_not_take_over_old_results(tmp_path: Path) -> None:
+    job = Job(TASK, "monte_carlo", (0,))
+    other = Job(replace(TASK, learning_rate=0.5), "monte_carlo", (0,))
+    published = Job(replace(TASK, goal=3), "monte_carlo", (0,))
+    assert result_path(tmp_path, job, 0) != result_path(tmp_path, other, 0)
+    assert result_path(tmp_path, job, 0) == result_path(tmp_path, published, 0)
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "damaged"), ("[1]", "damaged"), ('{"format": 0}', "format 0")])
+def test_a_damaged_or_foreign_result_is_named(tmp_path: Path, text: str, says: str) -> None:
+    path = result_path(tmp_path, Job(TASK, "monte_carlo", (1,)), 1)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says) as error:
+        open_jobs(SUITE, tmp_path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (Task("rudder_lrp/Nowhere-v0"), "no environment 'rudder_lrp/Nowhere-v0'"),
+        (Task(TASK.env, arms=("luck",)), "no arm 'luck'"),
+        (Task(TASK.env, arms=("lrp/round",)), "no arm 'lrp/round'"),
+        (Task(TASK.env, arms=("dense",)), "no arm 'dense'"),
+    ],
+)
+def test_an_environment_or_arm_that_does_not_exist_is_named(task: Task, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        check(task)
+
+
+def test_an_unknown_suite_ends_in_one_sentence(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "scripts/benchmark.py", "--suite", "best", "--results", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "no suite 'best'; choose one of quick" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_report_shows_losses_and_failures_like_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = ("monte_carlo", "difference/markov", "lrp/markov")
+    tasks = tuple(
+        replace(TASK, env=f"rudder_lrp/TraceBack{delay}-v0", arms=arms, goal=852, episodes=200) for delay in (10, 15)
+    )
+    suite = Suite(tasks, seeds=2, cap_seconds=60.0)
+    monkeypatch.setitem(SUITES, "tabular", suite)
+    results = tmp_path / "results"
+
+    def learn(job: Job) -> dict[int, Result]:
+        if job.arm == "lrp/markov":
+            raise RuntimeError("the predictor burst")
+        solved = 130 if "/" in job.arm else None
+        curve = [(10, 0.0), (100, 1.0)]
+        one = {"status": "finished", "seconds": 1.0, "solved_at": solved, "episodes": 200, "final_share": 0.5}
+        return {seed: {**one, "curve": curve, "on_decisive": 0.9} for seed in job.seeds}
+
+    for task in tasks:
+        for job in jobs(task, [0, 1]):
+            _record(results, job, learn)
+    page = write_report(tmp_path / "page.md", results, ["tabular"]).read_text()
+    assert "| TraceBack10-v0 | difference/markov | 130 | 130 | 2/2 |" in page
+    assert "| TraceBack10-v0 | monte_carlo | > 100 | > 100 | 0/2 |" in page
+    assert "rudder_lrp/TraceBack15-v0 lrp/markov seed 1: crashed (RuntimeError: the predictor burst)" in page
+    assert (tmp_path / "figures" / "tabular_TraceBack_delay.png").stat().st_size > 5000
+    assert (tmp_path / "figures" / "tabular_TraceBack_curves.png").stat().st_size > 5000
+
+
+def _record(folder: Path, job: Job, learn: object) -> None:
+    from agents.harness import write_result
+
+    try:
+        results = learn(job)
+    except RuntimeError as error:
+        results = {seed: {"status": "crashed", "reason": f"RuntimeError: {error}"} for seed in job.seeds}
+    for seed, result in results.items():
+        write_result(result_path(folder, job, seed), job, seed, result)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
+def test_ray_gives_the_same_files(tmp_path: Path) -> None:
+    suite = Suite((replace(TASK, arms=("monte_carlo", "lrp/markov")),), seeds=2, cap_seconds=60.0)
+    ended = [(job.arm, status) for job, status in run_suite_on_ray(suite, tmp_path, pretend)]
+    assert sorted(ended) == [("lrp/markov", "crashed")] * 2 + [("monte_carlo", "finished")]
+    assert open_jobs(suite, tmp_path) == []
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportError, match=r"rudder-lrp\[ray\]"):
+        list(run_suite_on_ray(SUITE, tmp_path))

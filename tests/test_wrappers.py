@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3.common.env_util import make_vec_env
+
+from rudder_lrp.causal import CausalCredit
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.training import Quality, TrainingConfig
+from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
+from tests.conftest import RandomLengths
+
+NEVER = 10**9
+
+
+def trust(credit: CausalCredit, q: float = 1.0) -> None:
+    credit.online.predictor.rescale_(-2.0, 5.0)
+    credit.online.quality = Quality(q, 0.0, 0.0)
+
+
+def play(env: gym.vector.VectorEnv, steps: int, seed: int = 0) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Handed and true rewards of each environment's finished episodes, cut by what the environment says."""
+    rng = np.random.default_rng(seed)
+    env.reset(seed=seed)
+    mode = env.metadata["autoreset_mode"]
+    open_rows: list[list[tuple[float, float]]] = [[] for _ in range(env.num_envs)]
+    episodes: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(env.num_envs)]
+    for _ in range(steps):
+        _, handed, terminated, truncated, infos = env.step(rng.integers(2, size=env.num_envs))
+        over = terminated | truncated
+        for k in range(env.num_envs):
+            if infos["_true_reward"][k]:
+                open_rows[k].append((handed[k], infos["true_reward"][k]))
+            else:
+                assert handed[k] == infos["true_reward"][k] == 0.0
+            if over[k]:
+                rows = np.array(open_rows[k])
+                episodes[k].append((rows[:, 0], rows[:, 1]))
+                open_rows[k] = []
+        if mode is AutoresetMode.DISABLED and over.any():
+            env.reset(options={"reset_mask": over})
+    return episodes
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@settings(max_examples=8, deadline=None)
+@given(n_envs=st.integers(1, 3), longest=st.integers(1, 12), seed=st.integers(0, 100), q=st.floats(0.2, 1.0))
+def test_an_episode_s_rewards_sum_to_its_true_return_in_every_autoreset_mode(mode, n_envs, longest, seed, q) -> None:
+    plain = SyncVectorEnv([lambda: RandomLengths(longest)] * n_envs, autoreset_mode=mode)
+    env = RedistributedVectorReward(plain, min_lessons=NEVER)
+    trust(env.credit, q)
+    for episodes in play(env, 60, seed):
+        assert episodes
+        for handed, true in episodes:
+            assert handed.sum() == pytest.approx(true.sum(), abs=1e-5 * (1.0 + np.abs(handed).max()))
+    lessons = env.credit.online.lessons
+    assert lessons.seen == sum(len(lesson) > 0 for lesson in (*lessons.training, *lessons.held_out))
+
+
+def test_all_modes_and_stable_baselines_agree_on_the_credit() -> None:
+    rewards: dict[Any, list[np.ndarray]] = {}
+    for mode in AutoresetMode:
+        env = RedistributedVectorReward(SyncVectorEnv([RandomLengths], autoreset_mode=mode), min_lessons=NEVER)
+        trust(env.credit)
+        actions = iter(np.zeros(10**6, dtype=int))
+        env.reset(seed=3)
+        given_ = []
+        for _ in range(40):
+            _, handed, terminated, truncated, infos = env.step(np.array([next(actions)]))
+            if infos["_true_reward"][0]:
+                given_.append(handed[0])
+            if mode is AutoresetMode.DISABLED and (terminated | truncated).any():
+                env.reset(options={"reset_mask": terminated | truncated})
+        rewards[mode] = given_
+    sb3 = RedistributedRewardVecEnv(make_vec_env(RandomLengths, n_envs=1, seed=3), min_lessons=NEVER)
+    trust(sb3.credit)
+    sb3.reset()
+    expected = [float(sb3.step(np.zeros(1, dtype=int))[1][0]) for _ in range(40)]
+    for mode, given_ in rewards.items():
+        np.testing.assert_allclose(given_, expected[: len(given_)], atol=1e-5, err_msg=str(mode))
+
+
+def test_one_environment_gets_the_same_credit_as_in_a_vector() -> None:
+    single = RedistributedReward(RandomLengths(), min_lessons=NEVER)
+    vector = RedistributedVectorReward(
+        SyncVectorEnv([RandomLengths], autoreset_mode=AutoresetMode.SAME_STEP), min_lessons=NEVER
+    )
+    trust(single.credit)
+    trust(vector.credit)
+    single.reset(seed=1)
+    vector.reset(seed=1)
+    for _ in range(50):
+        _, handed, terminated, truncated, info = single.step(1)
+        _, handed_in_vector, *_, infos = vector.step(np.array([1]))
+        assert handed == pytest.approx(handed_in_vector[0], abs=1e-6)
+        assert info["true_reward"] == pytest.approx(infos["true_reward"][0])
+        if terminated or truncated:
+            single.reset()
+
+
+class Dictionary(gym.Env):
+    observation_space = spaces.Dict(a=spaces.Box(-1.0, 1.0, (2,), np.float32), b=spaces.Discrete(3))
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
+        super().reset(seed=seed)
+        self.left = 4
+        return self.observation_space.sample(), {}
+
+    def step(self, action: int) -> tuple[dict, float, bool, bool, dict]:
+        self.left -= 1
+        return self.observation_space.sample(), float(action), self.left == 0, False, {}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_dictionaries_are_observed_and_the_predictor_learns(mode) -> None:
+    options = {"training": TrainingConfig(updates=2, batch_size=4), "train_every": 20, "min_lessons": 4}
+    env = RedistributedVectorReward(SyncVectorEnv([Dictionary] * 2, autoreset_mode=mode), **options)
+    play(env, 60)
+    assert env.credit.online.version > 0
+
+
+def test_environments_in_other_processes_and_statistics_below() -> None:
+    below = RecordEpisodeStatistics(AsyncVectorEnv([RandomLengths] * 2, context="fork"))
+    env = RedistributedVectorReward(below, min_lessons=NEVER)
+    trust(env.credit)
+    episodes = play(env, 60)
+    env.close()
+    true = sorted(float(true.sum()) for of_env in episodes for _, true in of_env)
+    np.testing.assert_allclose(sorted(below.return_queue), true, rtol=1e-4)
+
+
+def test_an_unknown_autoreset_mode_is_refused() -> None:
+    plain = SyncVectorEnv([RandomLengths])
+    plain.metadata = {}
+    with pytest.raises(ValueError, match="name no autoreset_mode"):
+        RedistributedVectorReward(plain)
