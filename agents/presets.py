@@ -20,7 +20,12 @@ from stable_baselines3.common.vec_env import VecEnv
 import envs
 from rudder_lrp.lstm import Structure
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
-from rudder_lrp.sb3 import EpisodicCredit, RedistributedRewardVecEnv, RedistributedRolloutBuffer
+from rudder_lrp.sb3 import (
+    EpisodicCredit,
+    RedistributedReplayBuffer,
+    RedistributedRewardVecEnv,
+    RedistributedRolloutBuffer,
+)
 from rudder_lrp.training import TrainingConfig
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
@@ -129,11 +134,14 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     env = RedistributedRewardVecEnv(env, structure=config.structure, training=config.training, seed=config.seed)
     redistributor = redistributor_for(config, env)
     if not redistributor.causal:
-        hyperparameters |= {
-            "rollout_buffer_class": RedistributedRolloutBuffer,
-            "rollout_buffer_kwargs": {"credit": EpisodicCredit(env, redistributor)},
-        }
+        hyperparameters |= _episodic_buffer(config.algo, EpisodicCredit(env, redistributor))
     return _construct(config, env, hyperparameters)
+
+
+def _episodic_buffer(algo: str, credit: EpisodicCredit) -> dict[str, Any]:
+    if algo in _ON_POLICY:
+        return {"rollout_buffer_class": RedistributedRolloutBuffer, "rollout_buffer_kwargs": {"credit": credit}}
+    return {"replay_buffer_class": RedistributedReplayBuffer, "replay_buffer_kwargs": {"credit": credit}}
 
 
 def _construct(config: AgentConfig, env: VecEnv, hyperparameters: dict[str, Any]) -> BaseAlgorithm:
@@ -144,17 +152,7 @@ def _construct(config: AgentConfig, env: VecEnv, hyperparameters: dict[str, Any]
 
 
 def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:
-    """The redistribution that a config asks for.
-
-    Raises:
-        ValueError: if it needs whole episodes and the algorithm has no buffer for them.
-    """
+    """The redistribution that a config asks for."""
     if config.credit is Credit.DIFFERENCE:
         return DifferenceRedistributor(env.predictor)
-    redistributor = LRPRedistributor(env.predictor)
-    if not redistributor.causal and config.algo not in _ON_POLICY:
-        raise ValueError(
-            f"LRP on the {config.structure} structure explains finished episodes, which needs a rollout buffer, and "
-            f"{config.algo} has none; use the accumulator structure, credit 'difference', or PPO or A2C"
-        )
-    return redistributor
+    return LRPRedistributor(env.predictor)

@@ -3,7 +3,7 @@
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
 python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --timesteps 5000 --output results/sac_cost.json
 
-The three take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
+They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ import numpy as np
 import torch
 import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from agents.presets import ALGORITHMS, AgentConfig, Credit, build_agent, make_environment
+from agents.presets import AgentConfig, Credit, build_agent
 from agents.versions import environment_versions
-from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv
+from rudder_lrp.lstm import Structure
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
 
 
 @dataclass(frozen=True)
@@ -43,30 +42,21 @@ class Options:
     turns: int = 6
     """The steps are taken in so many turns, one agent after the other."""
     seed: int = 0
-    """Of all three agents."""
+    """Of all agents."""
     output: Path = Path("results/sb3_cost.json")
     """Where the numbers go."""
 
 
 def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
-    """The agent alone, with causal and with episodic credit."""
-    config = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
-    alone = AgentConfig(**vars(config) | {"credit": Credit.NONE})
-    causal = AgentConfig(**vars(config) | {"credit": Credit.DIFFERENCE})
-    agents = {"alone": build_agent(alone), "causal": build_agent(causal)}
-    if not issubclass(ALGORITHMS[options.algo], OffPolicyAlgorithm):
-        return agents | {"episodic": build_agent(config)}
-    env = RedistributedRewardVecEnv(make_environment(config), seed=options.seed)
-    kwargs = {"credit": EpisodicCredit(env, LRPRedistributor(env.predictor))}
-    episodic = ALGORITHMS[options.algo](
-        "MlpPolicy",
-        env,
-        seed=options.seed,
-        device="cpu",
-        replay_buffer_class=RedistributedReplayBuffer,
-        replay_buffer_kwargs=kwargs,
-    )
-    return agents | {"episodic": episodic}
+    """The agent alone, with causal credit on two structures, and with episodic credit."""
+    base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
+    markov = replace(base, structure=Structure.MARKOV)
+    return {
+        "alone": build_agent(replace(base, credit=Credit.NONE)),
+        "causal": build_agent(replace(markov, credit=Credit.DIFFERENCE)),
+        "causal, leaky": build_agent(replace(base, credit=Credit.LRP, structure=Structure.LEAKY)),
+        "episodic": build_agent(replace(markov, credit=Credit.LRP)),
+    }
 
 
 def measure(options: Options) -> dict[str, Any]:

@@ -107,12 +107,11 @@ def measure_arithmetic(study: ArithmeticStudy, task: str) -> dict[str, Any]:
 
 
 def _summary(scores: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation and worst of each measure over the networks."""
+    """Mean and standard deviation of each measure over the networks."""
     summary = {}
     for measure in scores[0]:
         values = torch.tensor([score[measure] for score in scores], dtype=torch.float64)
-        worst = values.max() if measure == "sum_error" else values.min()
-        summary[measure] = {"mean": values.mean().item(), "sd": values.std().item(), "worst": worst.item()}
+        summary[measure] = {"mean": values.mean().item(), "sd": values.std().item()}
     return summary
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor
 
-from rudder_lrp.lrp.closed_form import valid_steps
+from rudder_lrp.lessons import Lesson
+from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.redistribution.base import Redistributor, Residual
+from rudder_lrp.redistribution.base import Redistributor, Residual, Rewards
 
 
 class UniformRedistributor(Redistributor):
@@ -23,7 +25,12 @@ class UniformRedistributor(Redistributor):
         """Never: the return and the length are known at the end."""
         return False
 
+    def kept(self, lesson: Lesson) -> Rewards:
+        """Nothing: all of the return is shared out."""
+        return np.zeros(len(lesson))
+
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.contributions`."""
         predicted = self.differences(features, lengths).sum(dim=1, keepdim=True)
-        return predicted / lengths[:, None] * valid_steps(lengths, features.shape[1])
+        shares: Tensor = predicted / lengths[:, None]
+        return shares * valid_steps(lengths, features.shape[1])

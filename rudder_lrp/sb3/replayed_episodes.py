@@ -59,8 +59,7 @@ def _episode(buffer: ReplayBuffer, rows: NDArray[np.int64], env_index: int) -> E
 
 def _as_taken(space: spaces.Space[Any], stored: Array) -> Array:
     """Actions as the environment saw them: off-policy algorithms store continuous ones rescaled to [-1, 1]."""
+    taken: Array = stored[:, 0] if isinstance(space, spaces.Discrete) else stored
     if isinstance(space, spaces.Box):
-        return (space.low + 0.5 * (stored.reshape(-1, *space.shape) + 1.0) * (space.high - space.low)).astype(
-            np.float32
-        )
-    return np.asarray(stored[:, 0] if isinstance(space, spaces.Discrete) else stored)
+        taken = space.low + 0.5 * (stored.reshape(-1, *space.shape) + 1.0) * (space.high - space.low)
+    return taken

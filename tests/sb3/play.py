@@ -77,7 +77,6 @@ class KeepRollouts(BaseCallback):
         self.true: list[np.ndarray] = []
         self.dones: list[np.ndarray] = []
         self.truncated: list[np.ndarray] = []
-        self.actions: list[np.ndarray] = []
 
     def _on_rollout_start(self) -> None:
         self._steps: list[tuple[np.ndarray, ...]] = []

@@ -29,13 +29,13 @@ def growth(env: RedistributedRewardVecEnv, vec_steps: int) -> int:
 def test_memory_does_not_grow(returns_vary) -> None:
     # Without a Monitor, which remembers every episode.
     venv = DummyVecEnv([RandomLengths] * 2) if returns_vary else DummyVecEnv([lambda: FixedReward([1.0])])
-    env = RedistributedRewardVecEnv(venv, training=QUICK, lesson_capacity=16, train_every=512, min_lessons=8)
-    assert growth(env, 3000) < 10_000
+    env = RedistributedRewardVecEnv(venv, training=QUICK, lesson_capacity=16, train_every=800, min_lessons=8)
+    assert growth(env, 1600) < 10_000
 
 
 def test_an_endless_episode_takes_no_more_memory_than_the_bound() -> None:
     env = RedistributedRewardVecEnv(DummyVecEnv([lambda: FixedReward([1.0], length=10**9)]), max_episode_steps=500)
-    assert growth(env, 2000) < 5_000
+    assert growth(env, 1400) < 5_000
 
 
 @pytest.mark.slow
