@@ -121,9 +121,11 @@ def curve(network: marked_sum.Trained, inputs: Tensor, order: Tensor, most: int,
     """Agreement with the full prediction after the first 0 to `most` steps of an order are taken away or put back.
 
     Steps are taken from the sequence (deletion; a good order makes the curve fall early) or put into a sequence of
-    zeros (insertion; it rises early). Agreement is `1 - E[(f(changed) - f(full))^2] / Var[f(full)]`.
+    zeros (insertion; it rises early). Agreement is `1 - E[(f(changed) - f(full))^2] / E[(f(zeros) - f(full))^2]`: 1 for
+    the whole sequence, 0 for zeros, negative for what is further off.
     """
     full = network.predict(inputs)
+    scale = (network.predict(torch.zeros_like(inputs)) - full).square().mean()
     changed = torch.zeros_like(inputs) if insert else inputs.clone()
     sequences = torch.arange(len(inputs))
     agreements = []
@@ -132,7 +134,7 @@ def curve(network: marked_sum.Trained, inputs: Tensor, order: Tensor, most: int,
             step = order[:, count - 1]
             changed[sequences, step] = inputs[sequences, step] if insert else 0.0
         missed = (network.predict(changed) - full).square().mean()
-        agreements.append(float(1.0 - missed / full.var(unbiased=False)))
+        agreements.append(float(1.0 - missed / scale))
     return agreements
 
 

@@ -16,12 +16,9 @@ Results = Mapping[str, Any]
 SCATTERED = (
     "LRP-all",
     "LRP-half",
-    "LRP-prop",
     "sensitivity",
     "gradient x input",
-    "integrated gradients",
     "occlusion",
-    "Shapley sampling",
     "contextual decomposition",
 )
 STYLES: Mapping[str, dict[str, Any]] = {
@@ -42,22 +39,20 @@ STYLES: Mapping[str, dict[str, Any]] = {
 def arithmetic(results: Results) -> Figure:
     """Relevance against number, of one network that subtracts."""
     shown = results["arithmetic"]["subtraction"]["shown"]
-    figure = Figure(figsize=(2.1 * len(SCATTERED), 4.6), layout="constrained")
+    figure = Figure(figsize=(1.9 * len(SCATTERED), 4.0), layout="constrained")
     axes = figure.subplots(2, len(SCATTERED), sharex=True, sharey=True)
     for column, method in enumerate(SCATTERED):
         for row, (mark, slope) in enumerate((("a", 1.0), ("b", -1.0))):
             ax = axes[row, column]
             ax.plot([-1, 1], [-slope, slope], color="0.7", linewidth=1)
-            ax.plot(shown["numbers"][row], np.clip(shown["relevances"][method][row], -2.4, 2.4), ".", markersize=4)
-            ax.set_ylim(-2.5, 2.5)
+            ax.plot(shown["numbers"][row], np.clip(shown["relevances"][method][row], -1.4, 2.4), ".", markersize=4)
+            ax.set_ylim(-1.5, 2.5)
             if column == 0:
                 ax.set_ylabel(f"relevance of step {mark}")
             if row == 1:
                 ax.set_xlabel("its number")
         axes[0, column].set_title(method, fontsize=9)
-    figure.suptitle(
-        "Subtraction a - b by a one-cell LSTM; grey: what each step deserves (clipped at ±2.4)", fontsize=11
-    )
+    figure.suptitle("Subtraction a - b by a one-cell LSTM; grey: what each step deserves", fontsize=11)
     return figure
 
 
@@ -71,7 +66,7 @@ def curves(results: Results) -> Figure:
         for ax, length in zip(axes[row], lengths, strict=True):
             _draw_curves(ax, [network["lengths"][length]["scores"] for network in compared], kind)
             ax.set_title(f"{kind}, T = {length}", fontsize=10)
-            ax.set_ylim(-1.05, 1.05)
+            ax.set_ylim(-0.65, 1.05)
         axes[row, 0].set_ylabel("agreement with the full prediction")
     for ax in axes[1]:
         ax.set_xlabel("steps taken away or put back, in order of |relevance|")
@@ -99,7 +94,11 @@ def structures(results: Results) -> Figure:
         for ax, values in zip(axes, (quality, credit, np.maximum(leak, 1e-7)), strict=True):
             steps = [int(length) for length in lengths]
             ax.plot(steps, values, marker="o", markersize=4, **_structure_style(structure, bias))
-    titles = ("prediction and truth, correlation", "LRP-all and deserved credit, correlation", "leak of LRP-all, share")
+    titles = (
+        "prediction and truth, correlation",
+        "LRP-all of steps and deserved credit, correlation",
+        "leak of LRP-all of steps, share",
+    )
     for ax, title in zip(axes, titles, strict=True):
         ax.set(title=title, xlabel="length", xscale="log")
         ax.grid(alpha=0.3)

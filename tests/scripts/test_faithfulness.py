@@ -20,7 +20,9 @@ def test_a_quick_run_writes_everything_and_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = script.Options(True, tmp_path / "runs", tmp_path / "results" / "faithfulness.json", tmp_path / "page.md")
-    options.page.write_text("# Title\n\n<!-- arithmetic -->\nold\n<!-- end -->\n\nProse.\n")
+    options.page.write_text(
+        "# Title\n\n<!-- arithmetic -->\nold\n<!-- end -->\n\n<!-- credits standard -->\n<!-- end -->\nProse.\n"
+    )
     results = script.run(options)
     monkeypatch.setattr(script, "measure_arithmetic", None)  # a second measurement would fail
     monkeypatch.setattr(script, "measure_recipe", None)
