@@ -60,12 +60,13 @@ def test_integrated_gradients_sum_to_output_minus_baseline_output(kind: dict) ->
 @pytest.mark.parametrize("rows", [1, 1024])
 def test_integrated_gradients_are_the_mean_slope_on_the_way(rows: int) -> None:
     model = make_model()
+    model = model._replace(inputs=model.inputs[:2, :3], lengths=torch.tensor([3, 1]))
     relevance = IntegratedGradients(model.lstm, model.readout, steps=60, rows=rows).attribute(
         model.inputs, 0, lengths=model.lengths
     )
-    points = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
+    points = (torch.arange(60, dtype=torch.float64) + 0.5) / 60
     slopes = [central_differences(model._replace(inputs=model.inputs * point), 0) for point in points]
-    torch.testing.assert_close(relevance, torch.stack(slopes).mean(0) * model.inputs, rtol=0, atol=2e-5)
+    torch.testing.assert_close(relevance, torch.stack(slopes).mean(0) * model.inputs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +111,7 @@ def test_shapley_values_are_efficient_with_a_single_sample(kind: dict, unit: str
 def test_shapley_sampling_approaches_the_exact_values() -> None:
     model = make_model()
     model = model._replace(inputs=model.inputs[:1, :3], lengths=torch.tensor([3]))
-    relevance = ShapleySampling(model.lstm, model.readout, samples=2000, unit="step").attribute(model.inputs, 0)
+    relevance = ShapleySampling(model.lstm, model.readout, samples=400, unit="step").attribute(model.inputs, 0)
 
     def worth(steps: tuple[int, ...]) -> Tensor:
         present = torch.zeros_like(model.inputs)
@@ -122,7 +123,7 @@ def test_shapley_sampling_approaches_the_exact_values() -> None:
         one, two = (s for s in range(3) if s != t)
         gains = [worth((t,)) - worth(()), worth((one, t)) - worth((one,)), worth((two, t)) - worth((two,))]
         exact = (2 * gains[0] + gains[1] + gains[2] + 2 * (worth((0, 1, 2)) - worth((one, two)))) / 6
-        assert abs(relevance[0, t].sum() - exact) < 0.05 * model.outputs(model.inputs)[0, 0].abs()
+        assert abs(relevance[0, t].sum() - exact) < 0.1 * model.outputs(model.inputs)[0, 0].abs()
 
 
 def test_smooth_grad_without_noise_is_gradient_times_input() -> None:
