@@ -88,11 +88,20 @@ def write(options: Options, results: dict[str, Any]) -> None:
         **results,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    options.output.write_text(json.dumps(_rounded(record), allow_nan=False) + "\n")
     faithfulness_tables.fill(options.page, record)
     for name, draw in faithfulness_figures.FIGURES.items():
         draw(results).savefig(options.page.with_name(f"faithfulness_{name}.png"), dpi=110)
     print(f"written to {options.output}, {options.page} and the figures beside it")
+
+
+def _rounded(value: Any) -> Any:
+    """The same with five significant digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def main() -> None:
