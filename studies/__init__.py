@@ -1,0 +1,1 @@
+"""Experiments about explanations: tasks with a known truth, networks trained on them, measures."""
