@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -103,22 +104,26 @@ def _guarded(job: Job, cap_seconds: float, folder: Path, perform: Perform) -> st
 
 
 def _await(process: Any, answers: Any, cap_seconds: float, job: Job) -> dict[int, Result]:
-    waited = 0.0
-    while waited < cap_seconds:
+    """Wait for the word that the job has begun, which imports may delay, and then for its results until the cap."""
+    began: float | None = None
+    while began is None or time.monotonic() < began + cap_seconds:
         try:
-            results: dict[int, Result] = answers.get(timeout=0.5)
-            process.join()
-            return results
+            answer: dict[int, Result] | None = answers.get(timeout=0.2)
         except queue.Empty:
-            waited += 0.5
             if not process.is_alive() and answers.empty():
                 return _alike(job, {"status": "crashed", "reason": f"the process ended with {process.exitcode}"})
+            continue
+        if answer is not None:
+            process.join()
+            return answer
+        began = time.monotonic()
     process.kill()
     process.join()
     return _alike(job, {"status": "capped", "reason": f"not done after {cap_seconds:g} s"})
 
 
 def _answer(job: Job, perform: Perform, answers: Any) -> None:
+    answers.put(None)
     try:
         answers.put(perform(job))
     except Exception as error:

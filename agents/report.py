@@ -113,7 +113,7 @@ def learning_times(tables: Sequence[tuple[Task, Table]]) -> str:
                     number(median) if np.isfinite(median) else f"> {number(limit)}",
                     number(decile) if np.isfinite(decile) else f"> {number(limit)}",
                     f"{np.isfinite(found).sum()}/{len(found)}",
-                    number(float(np.median([result["seconds"] for result in results]))),
+                    f"{_median(results, 'seconds'):.0f}",
                     "" if task.goal is None or arm in LEARNERS else f"{task.goal}",
                     "" if arm not in LEARNERS else task.published,
                 ]

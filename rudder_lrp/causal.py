@@ -176,7 +176,8 @@ class CausalCredit:
         transitions = Transitions(observations, actions, rewards, next_observations, first, last & running)
         features = self.online.predictor.features.encode(transitions)
         self.steps += 1
-        handed = self._settle(self._stream.step(features), transitions, running)
+        paid = np.where(transitions.last, 0.0, transitions.rewards)
+        handed = self._settle(self._stream.step(features) + paid, transitions, running)
         self._running.append(np.flatnonzero(self._open & running), features, rewards, handed)
         self._close_overlong(transitions.last)
         self.finished = [self._finish(index) for index in np.flatnonzero(transitions.last & self._open).tolist()]

@@ -9,6 +9,7 @@ import torch
 
 from rudder_lrp.episodes import Array
 from rudder_lrp.lessons import Lesson, LessonBatch
+from rudder_lrp.lrp.sequences import last_valid
 from rudder_lrp.metrics import steps_moved_back
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import LRPRedistributor, Redistributor
@@ -24,7 +25,7 @@ def relevance_leak(redistributor: Redistributor, batch: LessonBatch) -> float:
     predictor = redistributor.predictor
     with torch.no_grad():
         contributions = redistributor.contributions(batch.features, batch.lengths).sum(dim=1)
-        predictions = predictor(batch.features)[torch.arange(len(batch.lengths)), batch.lengths - 1]
+        predictions = last_valid(predictor(batch.features), batch.lengths)
         explained = predictor.return_scale * (predictions - predictor.readout.bias)
     return float((contributions - explained).abs().sum() / explained.abs().sum().clamp_min(1e-12))
 
@@ -39,21 +40,22 @@ def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> di
     batch = LessonBatch.collate(lessons)
     predictor = redistributor.predictor
     with torch.no_grad():
-        predictions = predictor(batch.features)[torch.arange(len(lessons)), batch.lengths - 1]
+        predicted = predictor.in_return_units(last_valid(predictor(batch.features), batch.lengths))
         contributed = redistributor.contributions(batch.features, batch.lengths).sum(dim=1)
+    outstanding = last_valid(batch.outstanding, batch.lengths)
     rewards = redistributor.redistribute(lessons)
     moved = [steps_moved_back(lesson.rewards, new) for lesson, new in zip(lessons, rewards, strict=True)]
     return {
         "true_return": float(batch.returns.mean()),
-        "predicted_return": float(predictor.in_return_units(predictions).mean()),
-        "residual": float((batch.returns - contributed).abs().mean()),
+        "predicted_return": float((batch.returns - outstanding + predicted).mean()),
+        "residual": float((outstanding - predictor.expected_return - contributed).abs().mean()),
         "relevance_leak": relevance_leak(redistributor, batch),
         "steps_moved_back": float(np.mean(moved)),
     }
 
 
 def feature_relevance(predictor: ReturnPredictor, lesson: Lesson) -> Array:
-    """LRP relevance `[T, F]` of an episode's features for the return predicted at its end, in return units."""
+    """LRP relevance `[T, F]` of the features for what is predicted to be outstanding at the end, in return units."""
     batch = LessonBatch.collate([lesson])
     explanation = LRPRedistributor(predictor).explain(batch.features, batch.lengths)
     return (predictor.return_scale * explanation.inputs)[0].numpy()
@@ -68,7 +70,7 @@ def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
     return Timeline(
         rewards=lesson.rewards,
         redistributed=redistributor.redistribute([lesson])[0],
-        predictions=predictions.numpy(),
+        predictions=predictions.numpy() + np.cumsum(lesson.paid),
         relevance=feature_relevance(predictor, lesson),
         feature_names=predictor.features.names,
     )

@@ -44,6 +44,16 @@ class Lesson:
         """Undiscounted sum of the true rewards."""
         return float(self.rewards.sum())
 
+    @property
+    def paid(self) -> Array:
+        """Rewards that the features show, `[T]`: all but the last one, which is the answer."""
+        return np.append(self.rewards[:-1], 0.0)
+
+    @property
+    def outstanding(self) -> Array:
+        """What of the return is not yet paid after each step, `[T]`: what there is to predict."""
+        return self.episode_return - np.cumsum(self.paid)
+
 
 class LessonBatch(NamedTuple):
     """Lessons padded on the right to the longest of them."""
@@ -54,16 +64,20 @@ class LessonBatch(NamedTuple):
     """`[B]`, int64."""
     returns: Tensor
     """True undiscounted returns, `[B]`."""
+    outstanding: Tensor
+    """What of the return is not yet paid after each step, `[B, T]`; the last step's own reward counts as unpaid."""
 
     @classmethod
     def collate(cls, lessons: Sequence[Lesson]) -> LessonBatch:
         """Pad and stack lessons."""
         lengths = torch.tensor([len(lesson) for lesson in lessons])
         features = torch.zeros(len(lessons), int(lengths.max()), lessons[0].features.shape[1])
-        for row, lesson in zip(features, lessons, strict=True):
-            row[: len(lesson)] = torch.from_numpy(lesson.features)
+        outstanding = torch.zeros(features.shape[:2])
+        for row, lesson in enumerate(lessons):
+            features[row, : len(lesson)] = torch.from_numpy(lesson.features)
+            outstanding[row, : len(lesson)] = torch.from_numpy(lesson.outstanding)
         returns = torch.tensor([lesson.episode_return for lesson in lessons], dtype=features.dtype)
-        return cls(features, lengths, returns)
+        return cls(features, lengths, returns, outstanding)
 
 
 class LessonBuffer:

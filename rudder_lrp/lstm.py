@@ -8,8 +8,11 @@ kernels and the standard `state_dict` stay:
 
 - *standard*: no constraint;
 - *Markov*: the cell input `g` does not see `h`, so `c_T = sum_t (prod_{s>t} f_s) i_t g_t`, whatever the gates do;
+- *output gated*: Markov with the forget gate pinned open: a sum over time, let out by a gate;
 - *leaky*: Markov with the output gate pinned open, read out at the cell state `c_T`, which may forget;
-- *accumulator*: the forget gate is pinned open too, and `c_T = sum_t i_t g_t`.
+- *accumulator*: Markov with both pinned open, read out at the cell state `c_T = sum_t i_t g_t`.
+
+Two more constraints go with any of them: gates that see `h` alone, and a cell input that is never negative.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class Structure(StrEnum):
 
     STANDARD = "standard"
     MARKOV = "markov"
+    OUTPUT_GATED = "output-gated"
     LEAKY = "leaky"
     ACCUMULATOR = "accumulator"
 
@@ -70,20 +74,32 @@ class LayerWeights(NamedTuple):
 
     def rows(self, gate: Gate) -> LayerWeights:
         """Those into one gate: `[H, F]`, `[H, H]` and `[H]`."""
-        rows = gate_rows(self.U.shape[1])[gate]
+        return self.cut(gate_rows(self.U.shape[1])[gate])
+
+    def cut(self, rows: slice) -> LayerWeights:
+        """Some of the rows."""
         return LayerWeights(self.W[rows], self.U[rows], self.b[rows])
 
-    def preactivation(self, inputs: Tensor, previous_h: Tensor) -> Tensor:
-        """`W x + U h + b` of all steps, from contiguous `[T, B, F]` and `[T, B, H]`."""
-        steps, batch, hidden = previous_h.shape
-        z = torch.addmm(self.b, inputs.view(steps * batch, -1), self.W.T)
-        return z.addmm_(previous_h.view(steps * batch, hidden), self.U.T).view(steps, batch, -1)
+    def preactivation(self, inputs: Tensor, initial_h: Tensor, h: Tensor) -> Tensor:
+        """`W x_t + U h_{t-1} + b` of all steps.
 
-    def run(self, inputs: Tensor, state: State) -> Tensor:
-        """Hidden states after each step by the fused kernel, `[T + 1, B, H]`, the initial one first."""
+        Args:
+            inputs: `[T, B, F]`, contiguous.
+            initial_h: h_0, `[B, H]`.
+            h: hidden states after each step, `[T, B, H]`, contiguous.
+        """
+        z = torch.addmm(self.b, inputs.flatten(0, 1), self.W.T)
+        batch = len(initial_h)
+        z[:batch].addmm_(initial_h, self.U.T)
+        z[batch:].addmm_(h[:-1].flatten(0, 1), self.U.T)
+        return z.view(len(h), batch, -1)
+
+    def run(self, inputs: Tensor, state: State) -> State:
+        """Run the fused kernel over `[T, B, F]`: hidden states of all steps `[T, B, H]`, last cell state `[B, H]`."""
         flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
-        outputs, _, _ = torch.lstm(inputs, [part[None] for part in state], flat, True, 1, 0.0, False, False, False)
-        return torch.cat([state[0][None], outputs])
+        initial = [part[None] for part in state]
+        h, _, c = torch.lstm(inputs, initial, flat, True, 1, 0.0, False, False, False)
+        return h, c[0]
 
 
 def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
@@ -126,27 +142,55 @@ def scan(f: Tensor, written: Tensor) -> Tensor:
     return c
 
 
-def constrain_(lstm: nn.LSTM, structure: Structure) -> None:
-    """Set the weights that `structure` forbids to their fixed value, in place; call it after each update."""
-    if structure is Structure.STANDARD:
-        return
-    _, f, g, o = gate_rows(lstm.hidden_size)
+_PINNED: dict[Structure, tuple[Gate, ...]] = {
+    Structure.MARKOV: (),
+    Structure.OUTPUT_GATED: (Gate.F,),
+    Structure.LEAKY: (Gate.O,),
+    Structure.ACCUMULATOR: (Gate.F, Gate.O),
+}
+"""Gates that a structure without recurrent cell input pins open."""
+
+
+def constrain_(
+    lstm: nn.LSTM, structure: Structure, *, recurrent_gates: bool = False, non_negative: bool = False
+) -> None:
+    """Put the weights of a one-layer LSTM back on a structure, in place; call it after each update.
+
+    Args:
+        lstm: one layer, one direction.
+        structure: what it forbids becomes zero, what it pins stays open.
+        recurrent_gates: whether the gates see the hidden state alone and not the inputs.
+        non_negative: whether the weights and biases into the cell input are kept >= 0. With inputs >= 0 cell input,
+            cell and hidden states are then >= 0 too, as the linear rules gamma and z-plus need it.
+    """
+    W, U = lstm.get_parameter("weight_ih_l0"), lstm.get_parameter("weight_hh_l0")
+    rows = gate_rows(lstm.hidden_size)
     with torch.no_grad():
-        lstm.get_parameter("weight_hh_l0")[g] = 0.0
-        for rows in {Structure.MARKOV: (), Structure.LEAKY: (o,), Structure.ACCUMULATOR: (f, o)}[structure]:
-            lstm.get_parameter("weight_ih_l0")[rows] = 0.0
-            lstm.get_parameter("weight_hh_l0")[rows] = 0.0
-            lstm.get_parameter("bias_ih_l0")[rows] = _PINNED_OPEN
-            lstm.get_parameter("bias_hh_l0")[rows] = 0.0
+        if recurrent_gates:
+            for gate in (Gate.I, Gate.F, Gate.O):
+                W[rows[gate]] = 0.0
+        if non_negative:
+            for name, weight in lstm.named_parameters():
+                if name.endswith("l0"):
+                    weight[rows[Gate.G]] = weight[rows[Gate.G]].clamp_(min=0.0)
+        if structure is Structure.STANDARD:
+            return
+        U[rows[Gate.G]] = 0.0
+        for gate in _PINNED[structure]:
+            W[rows[gate]] = 0.0
+            U[rows[gate]] = 0.0
+            lstm.get_parameter("bias_ih_l0")[rows[gate]] = _PINNED_OPEN
+            lstm.get_parameter("bias_hh_l0")[rows[gate]] = 0.0
 
 
 def structure_of(lstm: nn.LSTM) -> Structure:
     """Find the narrowest structure that the weights of a one-layer LSTM satisfy."""
-    _, f, g, o = gate_rows(lstm.hidden_size)
-    W, U, b = LayerWeights.of(lstm)
-    if U[g].any():
+    weights = LayerWeights.of(lstm)
+    if weights.rows(Gate.G).U.any():
         return Structure.STANDARD
-    open_f, open_o = (not (W[r].any() or U[r].any() or b[r].min() < _PINNED_OPEN) for r in (f, o))
-    if not open_o:
-        return Structure.MARKOV
-    return Structure.ACCUMULATOR if open_f else Structure.LEAKY
+    pinned = tuple(gate for gate in (Gate.F, Gate.O) if _is_pinned(weights.rows(gate)))
+    return next(structure for structure, gates_ in _PINNED.items() if gates_ == pinned)
+
+
+def _is_pinned(gate: LayerWeights) -> bool:
+    return not (gate.W.any() or gate.U.any() or gate.b.min() < _PINNED_OPEN)

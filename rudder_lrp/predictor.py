@@ -16,11 +16,17 @@ from rudder_lrp.storage import read_tensors, write_tensors
 _KIND = "return predictor 1"
 
 
-class ReturnPredictor(nn.Module):
-    """An LSTM that predicts an episode's return after each of its steps.
+_LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
 
-    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; the predicted return is
-    `mean + scale * y_t`, where mean and scale are those of the returns it was trained on.
+
+class ReturnPredictor(nn.Module):
+    """An LSTM that predicts, after each step of an episode, how much of its return is outstanding.
+
+    What has been paid is known, so the predicted return is what was paid so far plus what is outstanding; where all
+    reward comes at the end, nothing is paid before, and the prediction is that of the return itself.
+
+    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; what is
+    outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on.
 
     Args:
         features: the encoding of transitions that the inputs come from.
@@ -47,9 +53,9 @@ class ReturnPredictor(nn.Module):
             self.normalizer = RunningNormalizer(len(features))
             self.lstm = nn.LSTM(len(features), hidden_size, batch_first=True)
             self.readout = nn.Linear(hidden_size, 1)
+            self._initialise()
         self.register_buffer("return_mean", torch.zeros(()))
         self.register_buffer("return_scale", torch.ones(()))
-        self._initialise()
 
     @classmethod
     def for_spaces(
@@ -75,11 +81,14 @@ class ReturnPredictor(nn.Module):
             self.readout.weight.mul_(0.1)
             bias.zero_()
             self.lstm.get_parameter("bias_hh_l0").zero_()
-            # A forget gate that starts open remembers about e^3 = 20 steps at once, and learns the rest.
-            bias[f] = 3.0
-            if self.structure is Structure.ACCUMULATOR:
+            if self.structure in (Structure.OUTPUT_GATED, Structure.ACCUMULATOR):
                 # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
                 bias[i] = -3.0
+            else:
+                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 1 to so many steps, and write
+                # the less the longer.
+                bias[f] = torch.empty_like(bias[f]).uniform_(1.0, _LONGEST_MEMORY - 1.0).log()
+                bias[i] = -bias[f]
         self.constrain_()
 
     def constrain_(self) -> None:
@@ -87,7 +96,7 @@ class ReturnPredictor(nn.Module):
         constrain_(self.lstm, self.structure)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Predict from features `[B, T, F]` the normalised return after each step, `[B, T]`."""
+        """Predict from features `[B, T, F]` what is outstanding after each step, normalised, `[B, T]`."""
         inputs = self.normalizer(features)
         outputs, _ = self.lstm(inputs)
         if self.structure.reads_cell:

@@ -15,6 +15,8 @@ from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lrp.sequences import last_valid, valid_steps
 from rudder_lrp.predictor import ReturnPredictor
 
+_LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -37,7 +39,7 @@ class TrainingConfig:
 
 
 class Losses(NamedTuple):
-    """Squared errors in units of the normalised return, one value a lesson."""
+    """Squared errors of what is predicted to be outstanding, in units of its normalisation, one value a lesson."""
 
     last: Tensor
     """At the last step, `[B]`."""
@@ -48,8 +50,8 @@ class Losses(NamedTuple):
 def losses(predictor: ReturnPredictor, batch: LessonBatch) -> Losses:
     """Errors of the predictions for a batch of lessons."""
     predictions = predictor(batch.features)
-    targets = (batch.returns - predictor.return_mean) / predictor.return_scale
-    squared = (predictions - targets[:, None]).square()
+    targets = (batch.outstanding - predictor.return_mean) / predictor.return_scale
+    squared = (predictions - targets).square()
     mask = valid_steps(batch.lengths, squared.shape[1])
     along = (squared * mask).sum(dim=1) / batch.lengths
     return Losses(last_valid(squared, batch.lengths), along)
@@ -59,7 +61,8 @@ class Quality(NamedTuple):
     """How well a predictor does on lessons it was not trained on."""
 
     explained_variance: float
-    """`1 - MSE / Var(G)` of the prediction at the last step; at most 1, 0 for the mean return."""
+    """`1 - MSE / Var` of the prediction at the last step, where the reward that came late is outstanding (all of the
+    return, if it is paid at the end); at most 1, 0 for predicting the mean."""
     loss_last: float
     loss_along: float
 
@@ -74,12 +77,12 @@ NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
 
 @torch.no_grad()
 def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson]) -> Quality:
-    """Measure a predictor on held-out lessons; without variation among their returns nothing is explained."""
-    returns = np.array([lesson.episode_return for lesson in lessons])
-    if len(returns) < 2 or returns.var() == 0.0:
+    """Measure a predictor on held-out lessons; where what comes last does not vary, nothing is explained."""
+    late = np.array([lesson.outstanding[-1] for lesson in lessons])
+    if len(late) < 2 or late.var() == 0.0:
         return NO_QUALITY
     last, along = losses(predictor, LessonBatch.collate(lessons))
-    variance = returns.var() / float(predictor.return_scale) ** 2
+    variance = late.var() / float(predictor.return_scale) ** 2
     return Quality(1.0 - float(last.mean()) / variance, float(last.mean()), float(along.mean()))
 
 
@@ -110,21 +113,26 @@ class Trainer:
                 f"all {len(lessons)} lessons have the same return ({value}): there is nothing to predict; "
                 "collect lessons with different returns, for example with more exploration"
             )
-        self._normalise_returns(lessons)
+        variance_last = self._normalise(lessons)
         config = self.config
         for chosen in lessons.batches(config.updates, config.batch_size, config.batch_steps):
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
-            lessons.record_losses(chosen, self._update(batch).tolist())
+            lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
         return evaluate(self.predictor, lessons.held_out)
 
-    def _normalise_returns(self, lessons: LessonBuffer) -> None:
-        returns = np.array([lesson.episode_return for lesson in lessons.training])
-        self.predictor.rescale_(float(returns.mean()), float(returns.std()))
+    def _normalise(self, lessons: LessonBuffer) -> float:
+        """Normalise what is outstanding along the way; return the normalised variance of what is at the last step."""
+        outstanding = [lesson.outstanding for lesson in lessons.training]
+        mean = float(np.mean([steps.mean() for steps in outstanding]))
+        variance = float(np.mean([np.square(steps - mean).mean() for steps in outstanding]))
+        self.predictor.rescale_(mean, variance**0.5)
+        return max(float(np.var([steps[-1] for steps in outstanding])) / variance, _LEAST_VARIANCE)
 
-    def _update(self, batch: LessonBatch) -> Tensor:
+    def _update(self, batch: LessonBatch, variance_last: float) -> Tensor:
         errors = losses(self.predictor, batch)
         self.optimizer.zero_grad()
-        (errors.last + self.config.along_weight * errors.along).mean().backward()
+        # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
+        (errors.last / variance_last + self.config.along_weight * errors.along).mean().backward()
         nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.predictor.constrain_()

@@ -12,6 +12,12 @@ def lesson(value: float, steps: int = 3) -> Lesson:
     return Lesson(np.full((steps, 2), value, dtype=np.float32), rewards)
 
 
+def test_what_is_outstanding_shrinks_as_rewards_are_paid_but_never_shows_the_last_one() -> None:
+    paid_on_the_way = Lesson(np.zeros((4, 1), dtype=np.float32), np.array([1.0, 0.0, 2.0, 5.0]))
+    assert paid_on_the_way.outstanding.tolist() == [7.0, 7.0, 5.0, 5.0]
+    assert lesson(3.0).outstanding.tolist() == [3.0, 3.0, 3.0]
+
+
 def test_every_fifth_lesson_is_held_out_and_the_bounds_are_kept() -> None:
     buffer = LessonBuffer(capacity=6, holdout_every=5, holdout_capacity=2)
     for value in range(40):

@@ -26,9 +26,10 @@ def test_the_losses_are_means_of_squares_over_valid_steps_only() -> None:
     batch = LessonBatch.collate(lessons)
     predictions = predictor(batch.features).detach()
     errors = losses(predictor, batch)
-    expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - 3).square().mean()]
+    outstanding = torch.tensor([2.0, 1.0, 1.0])
+    expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - outstanding).square().mean()]
     torch.testing.assert_close(errors.along, torch.stack(expected))
-    torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 3).square())
+    torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 1).square())
 
 
 def test_equal_returns_are_refused_with_a_remedy() -> None:

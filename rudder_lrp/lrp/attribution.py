@@ -13,7 +13,7 @@ from rudder_lrp.lrp.closed_form import has_closed_form
 from rudder_lrp.lrp.dense import Dense, DensePassed, layers_of
 from rudder_lrp.lrp.ledger import Ledger
 from rudder_lrp.lrp.rules import GATE_RULES, LINEAR_RULES, GateRule, LinearRule, Rules, epsilon
-from rudder_lrp.lrp.sequences import Arrivals, pack_like, unpack, valid_steps
+from rudder_lrp.lrp.sequences import Arrivals, pack_like, unpack, without_padding
 from rudder_lrp.lrp.stack import Stack, total
 from rudder_lrp.lstm import State
 
@@ -167,16 +167,15 @@ class LRP:
     ) -> tuple[Tensor, Ledger | None, Tensor | None]:
         """Relevance `[T, B, F]` of inputs `[T, B, F]`; on demand the ledger and what each step absorbed, `[T, B]`."""
         lengths = checks.check_lengths(inputs, lengths)
+        inputs = without_padding(inputs, lengths)
         state = options.get("state")
         checks.check_state(self.lstm, state, inputs)
-        valid = valid_steps(lengths, len(inputs)).T[..., None]
-        inputs = inputs.masked_fill(~valid, 0.0)
         checks.check_finite("inputs", inputs)
         encoded = Dense(self._encoder, inputs)
         stack = Stack(self.lstm, encoded.outputs, lengths, state)
         if self.rules.linear is not epsilon:
             stack.check_non_negative()
-        arrivals, read = self._read(stack, target, valid, options)
+        arrivals, read = self._read(stack, target, options)
         relevance, accounts = stack.propagate(arrivals, self.rules, account)
         passed = encoded.propagate(relevance, self.rules)
         if not account:
@@ -195,18 +194,16 @@ class LRP:
         )
         return passed.inputs, ledger, sums.steps + passed.bias + passed.stabilizer
 
-    def _read(
-        self, stack: Stack, target: Target, valid: Tensor, options: Options
-    ) -> tuple[list[Arrivals], DensePassed]:
+    def _read(self, stack: Stack, target: Target, options: Options) -> tuple[list[Arrivals], DensePassed]:
         """Relevance of the topmost states, from the readout or as injected."""
-        batch, lengths = valid.shape[1], stack.lengths
+        lengths, batch = stack.lengths, len(stack.lengths)
         injected = options.get("relevance")
         if injected is not None:
             if target is not None or options.get("step") is not None:
                 raise ValueError("relevance was passed along with a target or a step; pass one or the other")
             injected = self._swap(injected)
             checks.check_relevance(injected, stack.outputs())
-            injected = injected.masked_fill(~valid, 0.0)
+            injected = without_padding(injected, lengths)
             none = injected.new_zeros(batch)
             return stack.arrivals(injected, self._at_cell), DensePassed(injected, none, none)
         if self._readout is None:
@@ -214,7 +211,7 @@ class LRP:
         step = checks.check_step(options.get("step"), lengths)
         readout = Dense(self._readout, stack.states(step, self._at_cell))
         outputs = readout.outputs.shape[1]
-        chosen = checks.check_target(target, outputs, batch, valid.device)
+        chosen = checks.check_target(target, outputs, batch, lengths.device)
         selected = torch.nn.functional.one_hot(chosen, outputs).to(readout.outputs.dtype)
         exact = all(has_closed_form(direction.weights, self.rules) for direction in stack.layers[-1])
         read = readout.explain(selected, self.rules, exact)

@@ -19,10 +19,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Cells, Direction, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
-from rudder_lrp.lstm import Gate, LayerWeights
+from rudder_lrp.lstm import Gate, LayerWeights, cell_states
 
 
 def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
@@ -36,34 +36,43 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
-    cells = Cells.of(direction, rules.pays_gates)
-    rows, shares = rows_and_shares(direction, cells, rules)
-    per_cell = _enter(arrivals, cells, shares, rules)
-    rho = _scan(cells.f if shares is None else cells.f * shares.kept, per_cell)
-    of_written = cells.written.mul_(rho[1:])
+    gates = Gates.of(direction, rules.pays_gates)
+    c = cell_states(gates.written, gates.f, direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
+    rows, shares = rows_and_shares(direction, gates, c, rules)
+    c_entered = direction.last_cell if c is None else arrivals.select(c[1:])
+    per_cell = _per_cell(arrivals, c_entered, shares, rules.eps)
+    rho = _scan(gates.f if shares is None else gates.f * shares.kept, per_cell)
+    of_written = gates.written.mul_(rho[1:])
     products = [of_written]
-    if shares is not None:
-        of_kept = cells.f * cells.c[:-1] * rho[1:]
+    if shares is not None and c is not None:
+        of_kept = gates.f * c[:-1] * rho[1:]
         products = [of_written * shares.g, of_written * shares.i, of_kept * shares.f, _of_output_gate(arrivals, shares)]
     s = [product / stabilize(row.z, rules.eps) for product, row in zip(products, rows, strict=True)]
-    inputs = sum(part @ row.weights.W for part, row in zip(s, rows, strict=True)) * direction.inputs
+    inputs = s[0] @ rows[0].weights.W
+    for part, row in zip(s[1:], rows[1:], strict=True):
+        inputs += part @ row.weights.W
+    inputs.mul_(direction.inputs)
     if not account:
         return Passed(inputs, None)
-    lost = arrivals.total() - per_cell.replace(per_cell.relevance * per_cell.select(cells.c[1:])).total()
+    lost = arrivals.total() - per_cell.replace(per_cell.relevance * c_entered).total()
     if shares is not None:
         lost = lost - products[3].sum((0, 2))
         lost += (of_written * (1.0 - shares.i - shares.g) + of_kept * (1.0 - shares.f - shares.kept)).sum((0, 2))
-    return Passed(inputs, _account(s, products, rows, lost, (rho[0] * direction.initial_cell).sum(1), rules.eps))
+    initial_cell = (rho[0] * direction.initial[1]).sum(1)
+    return Passed(inputs, _account(s, products, rows, lost, initial_cell, rules.eps))
 
 
-def _enter(arrivals: Arrivals, cells: Cells, shares: Shares | None, rules: Rules) -> Arrivals:
-    """What enters, for each unit of the cell state."""
+def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
+    """Whether the last cell state, which the fused kernel returns, is not enough."""
+    return rules.pays_gates or not arrivals.at_end
+
+
+def _per_cell(arrivals: Arrivals, c: Tensor, shares: Shares | None, eps: float) -> Arrivals:
+    """What enters, for each unit of the cell states `c` that it enters."""
     if arrivals.at_cell and arrivals.per_state is not None:
-        return arrivals.replace(
-            arrivals.per_state
-        )  # so that on the accumulator nothing later counts, not even rounding
-    c = arrivals.select(cells.c[1:])
-    divisor = c.masked_fill(c == 0.0, torch.inf) if arrivals.proportional else stabilize(c, rules.eps)
+        # Known without a division, so on the accumulator nothing later counts, not even by rounding.
+        return arrivals.replace(arrivals.per_state)
+    divisor = c.masked_fill(c == 0.0, torch.inf) if arrivals.proportional else stabilize(c, eps)
     relevance = arrivals.relevance
     if shares is not None and not arrivals.at_cell:
         relevance = relevance * arrivals.select(shares.cell)
@@ -82,7 +91,8 @@ def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
 
 def _scan(f: Tensor, per_cell: Arrivals) -> Tensor:
     """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`; row 0 is that of the initial state."""
-    rho = f.new_zeros(len(f) + 1, *f.shape[1:])
+    rho = f.new_empty(len(f) + 1, *f.shape[1:])
+    rho[-1] = 0.0
     rows, gates = rho.unbind(0), f.unbind(0)
     for t in range(len(f) - 1, -1, -1):
         per_cell.add_(t, rows[t + 1])

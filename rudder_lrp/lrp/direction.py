@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from rudder_lrp.lrp.rules import Rules, epsilon
@@ -17,18 +18,31 @@ class Direction(NamedTuple):
     inputs: Tensor
     """`[T, B, F]`, contiguous."""
     h: Tensor
-    """Hidden states, `[T + 1, B, H]`, the initial one first."""
-    initial_cell: Tensor
-    """`[B, H]`."""
+    """Hidden states after each step, `[T, B, H]`, contiguous."""
+    initial: State
+    """h_0 and c_0, `[B, H]` each."""
+    last_cell: Tensor
+    """Cell state after step T, whatever the lengths, `[B, H]`."""
 
     @classmethod
     def run(cls, weights: LayerWeights, inputs: Tensor, state: State) -> Direction:
         """Run the fused kernel over `[T, B, F]` from a state of `[B, H]` each."""
-        return cls(weights, inputs, weights.run(inputs, state), state[1])
+        h, last_cell = weights.run(inputs, state)
+        return cls(weights, inputs, h, state, last_cell)
 
     def preactivation(self, weights: LayerWeights) -> Tensor:
-        """Of the rows of one gate at all steps, `[T, B, H]`."""
-        return weights.preactivation(self.inputs, self.h[:-1])
+        """Of some rows of the weights at all steps, `[T, B, rows]`."""
+        return weights.preactivation(self.inputs, self.initial[0], self.h)
+
+    def states_after(self, steps: Tensor, cell: bool) -> Tensor:
+        """Hidden (or cell) state after one step of each sequence, `[B]` to `[B, H]`."""
+        if cell and bool((steps == len(self.h) - 1).all()):
+            return self.last_cell
+        states = self.h
+        if cell:
+            gates = Gates.of(self, pays_gates=False)
+            states = cell_states(gates.written, gates.f, self.initial[1])[1:]
+        return states[steps, torch.arange(len(steps), device=steps.device)]
 
 
 class Account(NamedTuple):
@@ -53,31 +67,33 @@ class Passed(NamedTuple):
     """Only on demand."""
 
 
-class Cells(NamedTuple):
-    """What the cells did at all steps, `[T, B, H]` each unless said."""
+class Gates(NamedTuple):
+    """What input gate, forget gate and cell input did at all steps, `[T, B, H]` each."""
 
+    z_i: Tensor | None
+    """Pre-activation of the input gate; None where no gate takes relevance, as the next two."""
+    z_f: Tensor | None
+    z_o: Tensor | None
     z_g: Tensor
     """Pre-activation of the cell input."""
-    z_i: Tensor | None
-    """Pre-activation of the input gate; None where no gate takes relevance."""
-    z_f: Tensor | None
-    """The same of the forget gate."""
-    written: Tensor
-    """`i * g`."""
     f: Tensor
     """Forget gate."""
-    c: Tensor
-    """Cell states, `[T + 1, B, H]`, the initial one first."""
+    written: Tensor
+    """`i * g`."""
 
     @classmethod
-    def of(cls, direction: Direction, pays_gates: bool) -> Cells:
-        """Recover them from the hidden states."""
-        rows = (direction.weights.rows(gate) for gate in (Gate.G, Gate.I, Gate.F))
-        z_g, z_i, z_f = (direction.preactivation(weights) for weights in rows)
-        i, f = (z.sigmoid() if pays_gates else z.sigmoid_() for z in (z_i, z_f))
-        written = i.mul_(z_g.tanh())
-        c = cell_states(written, f, direction.initial_cell)
-        return cls(z_g, z_i if pays_gates else None, z_f if pays_gates else None, written, f, c)
+    def of(cls, direction: Direction, pays_gates: bool) -> Gates:
+        """Recover them from the hidden states: one matrix product for all."""
+        hidden = direction.h.shape[2]
+        weights = direction.weights if pays_gates else direction.weights.cut(slice(0, 3 * hidden))
+        z = direction.preactivation(weights)
+        z_if, z_g = z[..., : 2 * hidden], z[..., 2 * hidden : 3 * hidden]
+        i, f = (z_if.sigmoid() if pays_gates else z_if.sigmoid_()).chunk(2, dim=2)
+        written = z_g.tanh().mul_(i)
+        if not pays_gates:
+            return cls(None, None, None, z_g, f, written)
+        z_i, z_f = z_if.chunk(2, dim=2)
+        return cls(z_i, z_f, z[..., 3 * hidden :], z_g, f, written)
 
 
 class Row(NamedTuple):
@@ -87,11 +103,6 @@ class Row(NamedTuple):
     """In the form of the linear rule."""
     z: Tensor
     """Denominator before the stabilizer, `[T, B, H]`."""
-
-
-def cells_after(direction: Direction) -> Tensor:
-    """Cell states of a direction, `[T + 1, B, H]`, the initial one first."""
-    return Cells.of(direction, pays_gates=False).c
 
 
 class Shares(NamedTuple):
@@ -105,14 +116,25 @@ class Shares(NamedTuple):
     cell: Tensor
 
 
-def rows_and_shares(direction: Direction, cells: Cells, rules: Rules) -> tuple[list[Row], Shares | None]:
-    """Rows that take relevance, in the order g, i, f, o, and the shares; the row g alone where no gate takes any."""
-    rows = [_cell_input_row(direction, cells.z_g, rules)]
-    if cells.z_i is None or cells.z_f is None:
+def rows_and_shares(
+    direction: Direction, gates: Gates, c: Tensor | None, rules: Rules
+) -> tuple[list[Row], Shares | None]:
+    """Rows that take relevance, in the order g, i, f, o, and the shares; the row g alone where no gate takes any.
+
+    Args:
+        direction: after its run.
+        gates: what they did.
+        c: cell states, `[T + 1, B, H]`, the initial one first; only needed where gates take relevance.
+        rules: how relevance is shared.
+    """
+    rows = [_cell_input_row(direction, gates.z_g, rules)]
+    if gates.z_i is None or gates.z_f is None or gates.z_o is None or c is None:
         return rows, None
-    i, f, o = (direction.weights.rows(gate) for gate in (Gate.I, Gate.F, Gate.O))
-    rows += [Row(i, cells.z_i), Row(f, cells.z_f), Row(o, direction.preactivation(o))]
-    products = (cells.z_i, cells.z_g), (cells.z_f, cells.c[:-1]), (rows[3].z, cells.c[1:])
+    rows += [
+        Row(direction.weights.rows(gate), z)
+        for gate, z in ((Gate.I, gates.z_i), (Gate.F, gates.z_f), (Gate.O, gates.z_o))
+    ]
+    products = (gates.z_i, gates.z_g), (gates.z_f, c[:-1]), (gates.z_o, c[1:])
     return rows, Shares(*(share for product in products for share in rules.shares(*product)))
 
 

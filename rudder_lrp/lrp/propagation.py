@@ -17,9 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Cells, Direction, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
+from rudder_lrp.lstm import cell_states
 
 
 class Factors(NamedTuple):
@@ -49,9 +50,10 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         rules: how it is shared.
         account: whether to say where the rest went.
     """
-    cells = Cells.of(direction, rules.pays_gates)
-    rows, shares = rows_and_shares(direction, cells, rules)
-    factors = _factors(cells, rows, shares, rules, account)
+    gates = Gates.of(direction, rules.pays_gates)
+    c = cell_states(gates.written, gates.f, direction.initial[1])
+    rows, shares = rows_and_shares(direction, gates, c, rules)
+    factors = _factors(gates, c, rows, shares, rules, account)
     sweep = Sweep(direction, arrivals, factors, torch.cat([row.weights.U for row in rows]), rules.conserve)
     sweep.run()
     s = factors.slots[:, :, 1:]
@@ -59,37 +61,41 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     inputs.mul_(direction.inputs)
     if rules.conserve:
         inputs += torch.stack(sweep.spreads[::-1])
-    return Passed(inputs, _account(s, rows, factors, sweep, direction.h[0], rules) if account else None)
+    return Passed(inputs, _account(s, rows, factors, sweep, direction.initial[0], rules) if account else None)
 
 
-def _factors(cells: Cells, rows: list[Row], shares: Shares | None, rules: Rules, account: bool) -> Factors:
-    c, eps = cells.c[1:], rules.eps
+def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, rules: Rules, account: bool) -> Factors:
+    """Prepare a sweep; the gates are used up."""
+    before, c, eps = c[:-1], c[1:], rules.eps
     stable = stabilize(c, eps)
-    kept, written = cells.f.mul_(cells.c[:-1]).div_(stable), cells.written.div_(stable)
+    written = gates.written.div_(stable)
     slots = c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
+    kept = torch.mul(gates.f, before, out=slots[:, :, 0]).div_(stable)
     if shares is None:
-        slots[:, :, 0] = kept
         torch.div(written, stabilize(rows[0].z, eps), out=slots[:, :, 1])
-    else:
-        slots[:, :, 0] = shares.kept
-        for at, (share, row) in enumerate(zip((shares.g, shares.i, shares.f, shares.o), rows, strict=True), start=1):
-            torch.div(share, stabilize(row.z, eps), out=slots[:, :, at])
-    units = None
-    if rules.conserve:
-        units = (
-            slots[:, :, :4].clone() if shares else torch.stack([torch.ones_like(c), 1 / stabilize(rows[0].z, eps)], 2)
-        )
-    if shares is not None:
-        for at, product in enumerate((kept, written, written, kept)):
-            slots[:, :, at] *= product
+        return _with_losses(Factors(slots, None, None, None, None, None), c, stable, rows, rules, account)
+    kept = kept.clone()
+    slots[:, :, 0] = shares.kept
+    for at, (share, row) in enumerate(zip((shares.g, shares.i, shares.f, shares.o), rows, strict=True), start=1):
+        torch.div(share, stabilize(row.z, eps), out=slots[:, :, at])
+    units = slots[:, :, :4].clone() if rules.conserve else None
+    for at, product in enumerate((kept, written, written, kept)):
+        slots[:, :, at] *= product
+    lost = written * (1.0 - shares.i - shares.g) + kept * (1.0 - shares.f - shares.kept)
+    factors = Factors(slots, shares.cell, lost, 1.0 - shares.o - shares.cell, units, None)
+    return _with_losses(factors, c, stable, rows, rules, account)
+
+
+def _with_losses(factors: Factors, c: Tensor, stable: Tensor, rows: list[Row], rules: Rules, account: bool) -> Factors:
+    """Add what stabilizers and biases take, where it is asked for."""
     if not (account or rules.conserve):
-        return Factors(slots, shares and shares.cell, None, None, None, None)
-    lost = eps * sign(c) / stable
-    if shares is not None:
-        lost += written * (1.0 - shares.i - shares.g) + kept * (1.0 - shares.f - shares.kept)
-    absorbed = torch.stack([row.weights.b + eps * sign(row.z) for row in rows], dim=2)
-    at_output = None if shares is None else 1.0 - shares.o - shares.cell
-    return Factors(slots, shares and shares.cell, lost, at_output, units, absorbed)
+        return factors._replace(lost=None, lost_at_output=None)
+    lost = rules.eps * sign(c) / stable
+    units = factors.units
+    if rules.conserve and units is None:
+        units = torch.stack([torch.ones_like(c), 1.0 / stabilize(rows[0].z, rules.eps)], dim=2)
+    absorbed = torch.stack([row.weights.b + rules.eps * sign(row.z) for row in rows], dim=2)
+    return factors._replace(lost=lost if factors.lost is None else lost + factors.lost, units=units, absorbed=absorbed)
 
 
 class Sweep:
@@ -111,7 +117,7 @@ class Sweep:
         self.conserve = conserve
         self.feeding = direction.inputs.shape[2] + direction.h.shape[2]
         """Number of units that feed a map into the cell."""
-        zeros = torch.zeros_like(direction.initial_cell)
+        zeros = torch.zeros_like(direction.initial[1])
         self.carried = zeros
         """Relevance of the cell state from the step after, `[B, H]`."""
         self.per_hidden = zeros.clone()
@@ -138,14 +144,14 @@ class Sweep:
             torch.mm(rows[t], self.U, out=self.per_hidden)
 
     def _enter(self, t: int) -> None:
-        torch.addcmul(self.carried, self.h[t + 1], self.per_hidden, out=self.cell)
+        torch.addcmul(self.carried, self.h[t], self.per_hidden, out=self.cell)
         if self.conserve:
             self.cell += self.spread
         self.arrivals.add_(t, self.cell)
 
     def _enter_past_gate(self, t: int) -> None:
         assert self.factors.of_cell is not None
-        torch.mul(self.h[t + 1], self.per_hidden, out=self.hidden).add_(self.spread)
+        torch.mul(self.h[t], self.per_hidden, out=self.hidden).add_(self.spread)
         if not self.arrivals.at_cell:
             self.arrivals.add_(t, self.hidden)
         torch.addcmul(self.carried, self.hidden, self.factors.of_cell[t], out=self.cell)

@@ -136,9 +136,9 @@ def attribute(
         R_in = torch.zeros_like(seen[layer])
         for d, R in enumerate(R_out.chunk(count, 1)):
             at = layer * count + d
-            x, R_h = (seen[layer].flip(0), R.flip(0)) if d else (seen[layer], R)
+            x_turned, R_turned = (seen[layer].flip(0), R.flip(0)) if d else (seen[layer], R)
             maps = maps_of(lstm, layer, bool(d))
-            R_x, R_h0[at], R_c0[at] = attribute_layer(maps, x, state[0][at], state[1][at], R_h, rules)
+            R_x, R_h0[at], R_c0[at] = attribute_layer(maps, x_turned, state[0][at], state[1][at], R_turned, rules)
             R_in += R_x.flip(0) if d else R_x
         R_out = R_in
     return R_out, R_h0, R_c0

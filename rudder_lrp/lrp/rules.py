@@ -57,12 +57,12 @@ class Rules(NamedTuple):
 
 def sign(values: Tensor) -> Tensor:
     """The sign of each value, +1 for zero."""
-    return torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
+    return torch.copysign(values.new_ones(()), values)
 
 
 def stabilize(denominator: Tensor, eps: float) -> Tensor:
     """Push a denominator away from zero on its own side: `z + eps * sign(z)` with `sign(0) = +1`."""
-    return denominator + eps * sign(denominator)
+    return torch.copysign(denominator.new_tensor(eps), denominator).add_(denominator)
 
 
 def signal_takes_all(gate: Tensor, signal: Tensor, eps: float) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
@@ -15,6 +17,13 @@ def valid_steps(lengths: Tensor, horizon: int) -> Tensor:
 def last_valid(values: Tensor, lengths: Tensor) -> Tensor:
     """Pick step `lengths - 1` of each sequence: `[B, T, ...]` and `[B]` to `[B, ...]`."""
     return values[torch.arange(len(values), device=values.device), lengths - 1]
+
+
+def without_padding(values: Tensor, lengths: Tensor) -> Tensor:
+    """Set what lies beyond the length of each sequence of `[T, B, ...]` to zero, NaN included."""
+    if bool((lengths == len(values)).all()):
+        return values
+    return values.masked_fill(~valid_steps(lengths, len(values)).T[..., None], 0.0)
 
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:
@@ -42,6 +51,7 @@ class Arrivals:
 
     Args:
         relevance: `[T, B, H]`, at every step; or `[B, H]`, at one step of each sequence.
+        horizon: number T of steps.
         steps: which step that is, `[B]`, in the order in which the direction runs.
         at_cell: whether it enters at the cell state, past the output gate, instead of the hidden state.
         proportional: whether it is proportional to the state it enters, as that of a linear layer is.
@@ -51,6 +61,7 @@ class Arrivals:
     def __init__(
         self,
         relevance: Tensor,
+        horizon: int,
         steps: Tensor | None = None,
         *,
         at_cell: bool = False,
@@ -59,12 +70,21 @@ class Arrivals:
     ) -> None:
         self.relevance = relevance
         self.steps = steps
+        self.horizon = horizon
         self.at_cell = at_cell
         self.proportional = proportional
         self.per_state = per_state
-        self._rows: dict[int, Tensor] = {}
+        self._rows: dict[int, Tensor | None] = {}
         if steps is not None:
-            self._rows = {step: (steps == step).nonzero()[:, 0] for step in steps.unique().tolist()}
+            different = steps.unique().tolist()
+            self._rows = {step: (steps == step).nonzero()[:, 0] for step in different}
+            if len(different) == 1:
+                self._rows = {different[0]: None}
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all of it enters at the last of all steps."""
+        return self._rows.keys() == {self.horizon - 1}
 
     def select(self, values: Tensor) -> Tensor:
         """Of values `[T, B, H]` those where relevance enters, shaped like the relevance."""
@@ -72,14 +92,17 @@ class Arrivals:
 
     def replace(self, relevance: Tensor) -> Arrivals:
         """Other values, shaped like the relevance, at the same places."""
-        return Arrivals(relevance, self.steps, at_cell=self.at_cell)
+        other = copy(self)
+        other.relevance = relevance
+        return other
 
     def add_(self, step: int, into: Tensor) -> None:
         """Add what enters at a step to `[B, H]`, in place."""
         if self.steps is None:
             into.add_(self.relevance[step])
         elif step in self._rows:
-            into.index_add_(0, self._rows[step], self.relevance[self._rows[step]])
+            rows = self._rows[step]
+            into.add_(self.relevance) if rows is None else into.index_add_(0, rows, self.relevance[rows])
 
     def total(self) -> Tensor:
         """Sum of all that enters, `[B]`."""

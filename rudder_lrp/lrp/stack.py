@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.lrp import closed_form, propagation
 from rudder_lrp.lrp.dense import DensePassed
-from rudder_lrp.lrp.direction import Account, Direction, Passed, cells_after
+from rudder_lrp.lrp.direction import Account, Direction, Passed
 from rudder_lrp.lrp.rules import Rules
 from rudder_lrp.lrp.sequences import Arrivals, reverse
 from rudder_lrp.lstm import LayerWeights, State
@@ -44,16 +44,15 @@ class Stack:
     def outputs(self) -> Tensor:
         """Hidden states of the topmost layer so far after each step, `[T, B, D * H]`."""
         ahead, *back = self.layers[-1]
-        return torch.cat([ahead.h[1:], *(reverse(direction.h[1:], self.lengths) for direction in back)], dim=2)
+        return torch.cat([ahead.h, *(reverse(direction.h, self.lengths) for direction in back)], dim=2)
 
     def states(self, step: Tensor, cell: bool) -> Tensor:
         """Hidden (or cell) states of the topmost layer after one step of each sequence, `[B, D * H]`.
 
         The length of a sequence as its step stands for the final state of each direction, as in `h_n`.
         """
-        columns = torch.arange(len(step), device=step.device)
-        states = [cells_after(direction) if cell else direction.h for direction in self.layers[-1]]
-        return torch.cat([part[at + 1, columns] for part, at in zip(states, self._own(step), strict=False)], dim=1)
+        pairs = zip(self.layers[-1], self._own(step), strict=False)
+        return torch.cat([direction.states_after(own, cell) for direction, own in pairs], dim=1)
 
     def _own(self, step: Tensor) -> list[Tensor]:
         """The step in the order in which each direction runs, `[B]`."""
@@ -66,7 +65,9 @@ class Stack:
         Raises:
             ValueError: if one is negative.
         """
-        smallest = min(float(part.min()) for layer in self.layers for d in layer for part in (d.inputs, d.h))
+        smallest = min(
+            float(part.min()) for layer in self.layers for d in layer for part in (d.inputs, d.h, d.initial[0])
+        )
         if smallest < 0.0:
             raise ValueError(
                 "the linear rules gamma and z-plus need inputs and hidden states >= 0 in every layer, got "
@@ -77,14 +78,14 @@ class Stack:
         """Relevance `[T, B, D * H]` of the topmost states, by direction."""
         parts = relevance.chunk(len(self.layers[-1]), dim=2)
         turned = [reverse(part, self.lengths) if at else part for at, part in enumerate(parts)]
-        return [Arrivals(part, at_cell=at_cell, proportional=False) for part in turned]
+        return [Arrivals(part, len(part), at_cell=at_cell, proportional=False) for part in turned]
 
     def arrivals_at(self, step: Tensor, read: DensePassed, at_cell: bool) -> list[Arrivals]:
         """Relevance that a readout of the `states` at one step found for them, by direction."""
         count = len(self.layers[-1])
         per_state = [None] * count if read.per_input is None else read.per_input.chunk(count, dim=1)
         return [
-            Arrivals(part, own, at_cell=at_cell, per_state=per_unit)
+            Arrivals(part, len(self.layers[-1][0].h), own, at_cell=at_cell, per_state=per_unit)
             for part, own, per_unit in zip(read.inputs.chunk(count, dim=1), self._own(step), per_state, strict=False)
         ]
 
@@ -95,7 +96,9 @@ class Stack:
         for directions in reversed(self.layers):
             if relevance is not None:
                 parts = relevance.chunk(len(directions), dim=2)
-                arrivals = [Arrivals(reverse(part, self.lengths) if at else part) for at, part in enumerate(parts)]
+                arrivals = [
+                    Arrivals(reverse(part, self.lengths) if at else part, len(part)) for at, part in enumerate(parts)
+                ]
             passed = [_propagate(*pair, rules, account) for pair in zip(directions, arrivals, strict=True)]
             turned = [reverse(p.inputs, self.lengths) if at else p.inputs for at, p in enumerate(passed)]
             relevance = turned[0] + turned[1] if len(turned) == 2 else turned[0]

@@ -40,9 +40,9 @@ def place_residual(contributions: Rewards, episode_return: float, residual: Resi
 class Redistributor(ABC):
     """Turns episodes into rewards, one a step, that sum to each episode's true return.
 
-    A step earns what it contributed to the predicted return, and the first one what was expected before it, so that
-    it earns the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4), and the last one is
-    left with no more than the error of the prediction.
+    A step earns what it was paid on the way and what it contributed to the prediction of the rest. The first one also
+    earns what was expected before it, the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4),
+    so the last one is left with no more than the error of the prediction.
     """
 
     def __init__(self, predictor: ReturnPredictor, residual: Residual | str = Residual.LAST) -> None:
@@ -56,7 +56,7 @@ class Redistributor(ABC):
 
     @abstractmethod
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """What each step contributed to the predicted return, in return units.
+        """What each step contributed to the prediction of what is outstanding, in return units.
 
         `[B, T, F]` features, not normalised, and `[B]` lengths to `[B, T]`; zero beyond the length.
         """
@@ -83,6 +83,6 @@ class Redistributor(ABC):
         contributions = self.contributions(batch.features, batch.lengths).double().numpy()
         contributions[:, 0] += self.predictor.expected_return
         return [
-            place_residual(row[: len(lesson)], lesson.episode_return, self.residual)
+            place_residual(row[: len(lesson)] + lesson.paid, lesson.episode_return, self.residual)
             for row, lesson in zip(contributions, lessons, strict=True)
         ]
