@@ -144,7 +144,7 @@ def run_suite_on_ray(suite: Suite, folder: Path, perform: Perform = perform) -> 
         import ray
     except ImportError as error:
         raise ImportError('Ray is not installed: pip install "rudder-lrp[ray]"') from error
-    ray.init(ignore_reinit_error=True)
+    ray.init(ignore_reinit_error=True, include_dashboard=False)
     task = ray.remote(num_cpus=1, max_retries=0)(perform)
     waiting = {task.remote(job): job for job in open_jobs(suite, folder)}
     while waiting:

@@ -154,6 +154,7 @@ def _record(folder: Path, job: Job, learn: object) -> None:
         write_result(result_path(folder, job, seed), job, seed, result)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
 def test_ray_gives_the_same_files(tmp_path: Path) -> None:
     suite = Suite((replace(TASK, arms=("monte_carlo", "lrp/markov")),), seeds=2, cap_seconds=60.0)
