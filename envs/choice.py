@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.finite import Earnings, FiniteEnv, FiniteModel
 
-LURE, PATIENCE, DISTRACTION = 1.0, 2.0, 5.0
+LURE, PATIENCE, DISTRACTION = 1.0, 2.0, 1.0
 
 
 def choice_model(delay: int) -> FiniteModel:
@@ -32,15 +32,11 @@ class Choice(FiniteEnv):
 
     Observation: `Box(0, 1, (4,))`: not chosen yet, lure, patience as one-hot; share of the episode over.
     Action: `Discrete(2)`.
-    Reward: the lure pays 1 at once; patience pays 2 at the last step. Each step in between pays +5 or -5, by
-    a coin.
+    Reward: the lure pays 1 at once; patience pays 2 at the last step. Each step in between pays +1 or -1, by
+    a coin; its size is ours, not the paper's.
     Delay: `delay` steps.
     Optimal return: 2 on average.
     Decisive steps: step 0.
-
-    The size of the coin is ours, not the paper's. It was 1 at first; Monte Carlo then solved delay 100 within about
-    140 episodes. It was raised to 5, which by an estimate (not a measurement) costs Monte Carlo the published 40k to
-    235k.
 
     Args:
         delay: steps from the choice to its payment, at least 1.

@@ -8,7 +8,7 @@ from envs.finite import Earnings, FiniteEnv, FiniteModel
 from envs.grid import cells, moves
 
 SIDE, START = 15, (7, 7)
-PAY, DISTRACTION = 1.0, 5.0
+PAY, DISTRACTION = 1.0, 1.0
 _UP, _RIGHT = 0, 3
 _NONE, _FIRST, _BOTH, _MISSED = range(4)  # how far the two moves have come
 
@@ -44,14 +44,11 @@ class TraceBack(FiniteEnv):
     Observation: `Box(0, 1, (7,))`: row and column by 14; progress as one-hot: no move yet, the first was right, both
     were, missed (4); share of the episode over.
     Action: `Discrete(4)`: up, down, left, right; at the border one stays.
-    Reward: at the last step 1 after the right beginning, else 0. Each step between the second and the last pays +5 or
-    -5, by a coin.
+    Reward: at the last step 1 after the right beginning, else 0. Each step between the second and the last pays +1 or
+    -1, by a coin; its size is ours, not the paper's.
     Delay: `delay` steps.
     Optimal return: 1 on average.
     Decisive steps: the first two.
-
-    The size of the coin is ours, not the paper's. It was 1 at first, and was raised to 5 together with that of
-    `Choice`, after first runs; Monte Carlo had taken about 450 to 750 episodes at delay 10.
 
     Args:
         delay: steps from the second move to the payment, at least 1.
