@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from agents.learners import DirectQ, MonteCarlo
 from agents.lockstep import Rollout
 from envs.finite import FiniteEnv, Floats
-from rudder_lrp.episodes import Transitions
+from rudder_lrp.episodes import Episode
+from rudder_lrp.features import Encoding
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.online import OnlinePredictor
@@ -28,6 +29,8 @@ class CreditConfig:
 
     hidden_size: int = 16
     """Cells of the LSTM."""
+    encoding: Encoding = Encoding.CHANGES
+    """What of the observations the predictor sees; states here are categories and counts."""
     train_every: int = 50
     """Episodes between two rounds of training, at first; later a quarter of the episodes so far."""
     min_lessons: int = 100
@@ -83,6 +86,7 @@ class CreditedAgent:
             env.action_space,
             structure=structure,
             hidden_size=self.config.hidden_size,
+            encoding=self.config.encoding,
             seed=seed,
         )
         self.online = OnlinePredictor(
@@ -127,16 +131,12 @@ class CreditedAgent:
     def lessons(self, rollout: Rollout) -> list[Lesson]:
         """The episodes as the predictor sees them."""
         seen = observe(self.env, rollout.states, self._rng)
-        steps = np.arange(rollout.actions.shape[1])
         lessons = []
-        for at, length in enumerate(rollout.lengths):
-            rows = slice(None, length)
-            rewards = rollout.rewards[at, rows]
-            transitions = Transitions(
-                seen[at, :-1][rows], rollout.actions[at, rows], rewards, seen[at, 1:][rows], steps[rows] == length - 1
-            )
-            features = self.online.predictor.features.encode(transitions)
-            lessons.append(Lesson(features, _last_only(rewards) if self.config.late_only else rewards))
+        for at, n in enumerate(rollout.lengths):
+            rewards = rollout.rewards[at, :n]
+            episode = Episode(seen[at, : n + 1], rollout.actions[at, :n], rewards)
+            lesson = Lesson.from_episode(episode, self.online.predictor.features)
+            lessons.append(replace(lesson, rewards=_last_only(rewards)) if self.config.late_only else lesson)
         return lessons
 
     def redistribute(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:

@@ -39,7 +39,7 @@ def fidelity_report(agent: CreditedAgent, rollout: Rollout, lessons: list[Lesson
 
     Returns:
         `on_decisive`: share of absolute credit on decisive steps or their neighbours; `rank_correlation` with the
-        optimal credit; `steps_moved_back`: how much earlier than the payment the redistributed reward lies;
+        optimal credit; `steps_moved_back`: how much earlier than what is redistributed its redistribution lies;
         `explained_variance` of the predictor.
     """
     model = agent.env.model
@@ -50,9 +50,9 @@ def fidelity_report(agent: CreditedAgent, rollout: Rollout, lessons: list[Lesson
     rows = [(credit[at, :n], true[at, :n], decisive[at, :n]) for at, n in enumerate(rollout.lengths)]
     shares = [credit_fidelity(own, mask) for own, _, mask in rows if mask.any()]
     ranks = [rank_correlation(own, known) for own, known, _ in rows]
-    redistributed = agent.redistribute(rollout, lessons)
     moved = [
-        steps_moved_back(r[:n], c[:n]) for r, c, n in zip(rollout.rewards, redistributed, rollout.lengths, strict=True)
+        steps_moved_back(lesson.rewards, redistributed)
+        for lesson, redistributed in zip(lessons, agent.redistributor.redistribute(lessons), strict=True)
     ]
     return {
         "on_decisive": _mean(shares),

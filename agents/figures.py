@@ -72,6 +72,8 @@ def draw_delays(path: Path, members: Sequence[Member]) -> None:
         panel.scatter(x[reached], y[reached], color=style["color"], s=18)
         panel.scatter(x[~reached], y[~reached], color=style["color"], marker="^", s=36)
     panel.set(xscale="log", yscale="log", xlabel="delay (steps)", ylabel="episodes to 90 %, median; triangle: more")
+    low, high = np.log10(panel.get_ylim())
+    panel.set_ylim(10 ** np.floor(low), 10 ** np.ceil(high))
     panel.set_xticks(delays, [str(delay) for delay in delays])
     panel.minorticks_off()
     _save(figure, path, panel)

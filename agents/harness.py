@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -103,22 +104,26 @@ def _guarded(job: Job, cap_seconds: float, folder: Path, perform: Perform) -> st
 
 
 def _await(process: Any, answers: Any, cap_seconds: float, job: Job) -> dict[int, Result]:
-    waited = 0.0
-    while waited < cap_seconds:
+    """Wait for the word that the job has begun, which imports may delay, and then for its results until the cap."""
+    began: float | None = None
+    while began is None or time.monotonic() < began + cap_seconds:
         try:
-            results: dict[int, Result] = answers.get(timeout=0.5)
-            process.join()
-            return results
+            answer: dict[int, Result] | None = answers.get(timeout=0.2)
         except queue.Empty:
-            waited += 0.5
             if not process.is_alive() and answers.empty():
                 return _alike(job, {"status": "crashed", "reason": f"the process ended with {process.exitcode}"})
+            continue
+        if answer is not None:
+            process.join()
+            return answer
+        began = time.monotonic()
     process.kill()
     process.join()
     return _alike(job, {"status": "capped", "reason": f"not done after {cap_seconds:g} s"})
 
 
 def _answer(job: Job, perform: Perform, answers: Any) -> None:
+    answers.put(None)
     try:
         answers.put(perform(job))
     except Exception as error:
@@ -139,7 +144,7 @@ def run_suite_on_ray(suite: Suite, folder: Path, perform: Perform = perform) -> 
         import ray
     except ImportError as error:
         raise ImportError('Ray is not installed: pip install "rudder-lrp[ray]"') from error
-    ray.init(ignore_reinit_error=True)
+    ray.init(ignore_reinit_error=True, include_dashboard=False)
     task = ray.remote(num_cpus=1, max_retries=0)(perform)
     waiting = {task.remote(job): job for job in open_jobs(suite, folder)}
     while waiting:

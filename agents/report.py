@@ -34,7 +34,9 @@ predictor trained on the way. The redistribution concerns the payment of the las
 stays where it is (`late_only` in `agents/credited.py`): a help that the arms without credit do not have.
 
 *Solved* at episode n: from there to the end of the run the greedy policy keeps, on average, 90 % of the way from random
-actions to the optimum, and n lies in the first half of the run. A run that is not solved counts as infinite.
+actions to the optimum, and n lies in the first half of the run. A run that is not solved counts as infinite. Chance can
+solve a task with two actions before anything is learnt, hence the ninth decile beside the median. Arms and seeds that
+were not run are missing from the tables; the column *solved* says how many there are.
 """
 
 
@@ -113,7 +115,7 @@ def learning_times(tables: Sequence[tuple[Task, Table]]) -> str:
                     number(median) if np.isfinite(median) else f"> {number(limit)}",
                     number(decile) if np.isfinite(decile) else f"> {number(limit)}",
                     f"{np.isfinite(found).sum()}/{len(found)}",
-                    number(float(np.median([result["seconds"] for result in results]))),
+                    f"{_median(results, 'seconds'):.0f}",
                     "" if task.goal is None or arm in LEARNERS else f"{task.goal}",
                     "" if arm not in LEARNERS else task.published,
                 ]

@@ -44,8 +44,8 @@ def stratified_bootstrap(
 
 def probability_of_improvement(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     """Probability that a run of ours is better than one of theirs, higher being better and ties half."""
-    difference = np.subtract.outer(ours, theirs)
-    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    better, equal = np.greater.outer(ours, theirs), np.equal.outer(ours, theirs)
+    return float(np.mean(better + 0.5 * equal))
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

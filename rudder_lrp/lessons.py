@@ -137,11 +137,6 @@ class LessonBuffer:
         older = isolation[: (len(returns) + 1) // 2]
         return int(np.argmin(older))
 
-    @property
-    def returns_vary(self) -> bool:
-        """Whether there is anything to predict."""
-        return len({lesson.episode_return for lesson in self.training}) > 1
-
     def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
         """Draw `count` batches of indices into `training`.
 

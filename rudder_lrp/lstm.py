@@ -89,13 +89,21 @@ class LayerWeights(NamedTuple):
             h: hidden states after each step, `[T, B, H]`, contiguous.
         """
         z = torch.addmm(self.b, inputs.flatten(0, 1), self.W.T)
-        batch = len(initial_h)
-        z[:batch].addmm_(initial_h, self.U.T)
-        z[batch:].addmm_(h[:-1].flatten(0, 1), self.U.T)
-        return z.view(len(h), batch, -1)
+        seeing = self.recurrent_rows()
+        if seeing:
+            batch, U = len(initial_h), self.U[:seeing].T
+            z[:batch, :seeing].addmm_(initial_h, U)
+            z[batch:, :seeing].addmm_(h[:-1].flatten(0, 1), U)
+        return z.view(*h.shape[:2], -1)
+
+    def recurrent_rows(self) -> int:
+        """Number of rows up to the last gate that sees the hidden state."""
+        hidden = self.U.shape[1]
+        sees = self.U.unflatten(0, (-1, hidden)).ne(0).flatten(1).any(1).tolist()
+        return hidden * max((at for at, seen in enumerate(sees, start=1) if seen), default=0)
 
     def run(self, inputs: Tensor, state: State) -> State:
-        """Run the fused kernel over `[T, B, F]`: hidden states of all steps `[T, B, H]`, last cell state `[B, H]`."""
+        """Run the fused kernel over `[T, B, F]`: all hidden states, `[T, B, H]`, and the last cell state, `[B, H]`."""
         flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
         initial = [part[None] for part in state]
         h, _, c = torch.lstm(inputs, initial, flat, True, 1, 0.0, False, False, False)
@@ -119,14 +127,13 @@ def gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Te
     return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
 
-def cell_states(written: Tensor, f: Tensor, initial: Tensor) -> Tensor:
+def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Tensor:
     """Scan `c_t = f_t c_{t-1} + written_t` over time, `[T, B, H]` to `[T + 1, B, H]` with the initial row first."""
-    cells = written.new_empty(len(written) + 1, *initial.shape)
-    cells[0] = initial
-    rows = cells.unbind(0)
+    rows = out.unbind(0)
+    rows[0].copy_(initial)
     for t, (new, kept) in enumerate(zip(written.unbind(0), f.unbind(0), strict=True)):
         torch.addcmul(new, kept, rows[t], out=rows[t + 1])
-    return cells
+    return out
 
 
 def scan(f: Tensor, written: Tensor) -> Tensor:

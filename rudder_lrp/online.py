@@ -61,7 +61,7 @@ class OnlinePredictor:
         self._unseen = RunningNormalizer(len(predictor.features))
         self._steps = 0
         self._next_round = train_every
-        self._told_of_equal_returns = False
+        self._told_of_nothing = False
 
     @property
     def q(self) -> float:
@@ -90,8 +90,8 @@ class OnlinePredictor:
         if steps < self._next_round or len(self.lessons) < self.min_lessons:
             return False
         self._next_round = steps + self.train_every
-        if not self.lessons.returns_vary:
-            self._tell_of_equal_returns()
+        if nothing := self.trainer.nothing_to_predict(self.lessons):
+            self._tell_once(nothing)
             return False
         self.predictor.normalizer.merge(self._unseen)
         self._unseen = RunningNormalizer(len(self.predictor.features))
@@ -120,12 +120,7 @@ class OnlinePredictor:
         self.version, self.quality = counters["version"], Quality(*counters["quality"])
         self._next_round = self._steps + counters["until_round"]
 
-    def _tell_of_equal_returns(self) -> None:
-        if not self._told_of_equal_returns:
-            logger.warning(
-                "all %d lessons have the same return (%g): nothing to redistribute yet, the agent keeps the "
-                "environment's own reward; more exploration would help",
-                len(self.lessons),
-                self.lessons.training[0].episode_return,
-            )
-            self._told_of_equal_returns = True
+    def _tell_once(self, nothing: str) -> None:
+        if not self._told_of_nothing:
+            logger.warning("%s; until then the agent keeps the environment's own reward", nothing)
+            self._told_of_nothing = True

@@ -102,7 +102,9 @@ def _draw_relevance(axes: Axes, relevance: Array, names: Sequence[str], most: in
     )
     axes.set_yticks(range(len(strongest)), [names[at] for at in strongest], fontsize=7)
     axes.set_title(
-        "relevance of the features (blue raised the predicted return, red lowered it)", fontsize=9, loc="left"
+        "relevance of the features for the last prediction, LRP-all (blue raised it, red lowered it)",
+        fontsize=9,
+        loc="left",
     )
     assert axes.figure is not None
     axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03)

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rudder_lrp.episodes import Episode
+from rudder_lrp.episodes import Array, Episode
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lrp.sequences import last_valid, valid_steps
 from rudder_lrp.predictor import ReturnPredictor
+
+
+class Target(StrEnum):
+    """What of the return the predictor learns to predict, beyond what has been paid."""
+
+    LAST = "last"
+    """The last reward, which is all of the return where nothing is paid before. What is paid on the way came in time:
+    it stays where it is, and predicting it would only add noise."""
+    OUTSTANDING = "outstanding"
+    """All that is still to come after each step: where payments on the way come late, too."""
+
+    def of(self, batch: LessonBatch) -> Tensor:
+        """What is to be predicted after each step, `[B, T]`."""
+        if self is Target.OUTSTANDING:
+            return batch.outstanding
+        return last_valid(batch.outstanding, batch.lengths)[:, None].expand_as(batch.outstanding)
+
+    def values(self, lesson: Lesson) -> Array:
+        """The different things to be predicted in one lesson."""
+        return lesson.outstanding if self is Target.OUTSTANDING else lesson.outstanding[-1:]
+
 
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
 
@@ -34,6 +56,8 @@ class TrainingConfig:
     """L2, as in RUDDER's demonstration code."""
     along_weight: float = 0.5
     """Weight of the return predicted at every step, beside the one at the last step."""
+    target: Target = Target.LAST
+    """What of the return is predicted."""
     max_gradient_norm: float = 1.0
     """Gradients are clipped to this norm."""
 
@@ -47,10 +71,10 @@ class Losses(NamedTuple):
     """Mean over the steps, `[B]`."""
 
 
-def losses(predictor: ReturnPredictor, batch: LessonBatch) -> Losses:
+def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target = Target.LAST) -> Losses:
     """Errors of the predictions for a batch of lessons."""
     predictions = predictor(batch.features)
-    targets = (batch.outstanding - predictor.return_mean) / predictor.return_scale
+    targets = (target.of(batch) - predictor.return_mean) / predictor.return_scale
     squared = (predictions - targets).square()
     mask = valid_steps(batch.lengths, squared.shape[1])
     along = (squared * mask).sum(dim=1) / batch.lengths
@@ -76,12 +100,12 @@ NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
 
 
 @torch.no_grad()
-def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson]) -> Quality:
+def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson], target: Target = Target.LAST) -> Quality:
     """Measure a predictor on held-out lessons; where what comes last does not vary, nothing is explained."""
     late = np.array([lesson.outstanding[-1] for lesson in lessons])
     if len(late) < 2 or late.var() == 0.0:
         return NO_QUALITY
-    last, along = losses(predictor, LessonBatch.collate(lessons))
+    last, along = losses(predictor, LessonBatch.collate(lessons), target)
     variance = late.var() / float(predictor.return_scale) ** 2
     return Quality(1.0 - float(last.mean()) / variance, float(last.mean()), float(along.mean()))
 
@@ -101,35 +125,48 @@ class Trainer:
             predictor.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
         )
 
+    def nothing_to_predict(self, lessons: LessonBuffer) -> str | None:
+        """A sentence that says why no lesson differs from the others, if that is so."""
+        values = {value for lesson in lessons.training for value in self.config.target.values(lesson).tolist()}
+        if len(values) > 1:
+            return None
+        returns = {lesson.episode_return for lesson in lessons.training}
+        if len(returns) < 2:
+            return (
+                f"all {len(lessons)} lessons have the same return ({returns.pop() if returns else 'none at all'}): "
+                "there is nothing to predict; collect lessons with different returns, say with more exploration"
+            )
+        return (
+            f"all {len(lessons)} lessons have the same last reward ({values.pop()}): no reward comes late enough to "
+            "predict; collect lessons with more exploration, or where rewards on the way are late too, set the target "
+            "of the training to 'outstanding'"
+        )
+
     def train(self, lessons: LessonBuffer) -> Quality:
         """Do `config.updates` gradient steps on the training part; return the quality on the held-out part.
 
         Raises:
-            ValueError: if all lessons have the same return.
+            ValueError: if there is nothing to predict.
         """
-        if not lessons.returns_vary:
-            value = lessons.training[0].episode_return if lessons.training else "none at all"
-            raise ValueError(
-                f"all {len(lessons)} lessons have the same return ({value}): there is nothing to predict; "
-                "collect lessons with different returns, for example with more exploration"
-            )
+        if nothing := self.nothing_to_predict(lessons):
+            raise ValueError(nothing)
         variance_last = self._normalise(lessons)
         config = self.config
         for chosen in lessons.batches(config.updates, config.batch_size, config.batch_steps):
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
-        return evaluate(self.predictor, lessons.held_out)
+        return evaluate(self.predictor, lessons.held_out, config.target)
 
     def _normalise(self, lessons: LessonBuffer) -> float:
-        """Normalise what is outstanding along the way; return the normalised variance of what is at the last step."""
-        outstanding = [lesson.outstanding for lesson in lessons.training]
-        mean = float(np.mean([steps.mean() for steps in outstanding]))
-        variance = float(np.mean([np.square(steps - mean).mean() for steps in outstanding]))
+        """Normalise the target along the way; return the normalised variance of the one at the last step."""
+        values = [self.config.target.values(lesson) for lesson in lessons.training]
+        mean = float(np.mean([along.mean() for along in values]))
+        variance = float(np.mean([np.square(along - mean).mean() for along in values]))
         self.predictor.rescale_(mean, variance**0.5)
-        return max(float(np.var([steps[-1] for steps in outstanding])) / variance, _LEAST_VARIANCE)
+        return max(float(np.var([along[-1] for along in values])) / variance, _LEAST_VARIANCE)
 
     def _update(self, batch: LessonBatch, variance_last: float) -> Tensor:
-        errors = losses(self.predictor, batch)
+        errors = losses(self.predictor, batch, self.config.target)
         self.optimizer.zero_grad()
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
         (errors.last / variance_last + self.config.along_weight * errors.along).mean().backward()

@@ -10,6 +10,8 @@ the time of the processor, which other processes disturb less, is given beside t
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,7 +104,7 @@ def main() -> None:
     options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     torch.set_num_threads(1)
     result = {
-        "command": "python scripts/benchmark_sb3.py",
+        "command": shlex.join(["python", *sys.argv]),
         "options": asdict(options) | {"output": options.output.name},
         "versions": environment_versions(),
         "agents": measure(options),

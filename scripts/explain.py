@@ -74,7 +74,7 @@ def _policy(options: Options, env: gym.Env[object, object]) -> Policy:
 
 def _print_table(shown: Timeline, rows: int) -> None:
     assert shown.relevance is not None
-    print(f"{'step':>5} {'credit':>9} {'true':>9} {'predicted':>9}  features that earned it (relevance)")
+    print(f"{'step':>5} {'credit':>9} {'true':>9} {'predicted':>9}  features at work (LRP-all relevance at the end)")
     for step in np.argsort(-np.abs(shown.redistributed))[:rows]:
         strongest = np.argsort(-np.abs(shown.relevance[step]))[:3]
         features = ", ".join(f"{shown.feature_names[at]} {shown.relevance[step, at]:+.3g}" for at in strongest)

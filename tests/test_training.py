@@ -7,7 +7,7 @@ import torch
 from rudder_lrp.lessons import Lesson, LessonBatch
 from rudder_lrp.lstm import Structure
 from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.training import TrainingConfig, evaluate, fit, losses
+from rudder_lrp.training import Target, TrainingConfig, evaluate, fit, losses
 from tests.conftest import SPACES, make_episode
 
 
@@ -20,14 +20,14 @@ def test_a_predictor_learns_a_return_that_the_steps_add_up_to(structure) -> None
     assert quality.explained_variance > 0.8
 
 
-def test_the_losses_are_means_of_squares_over_valid_steps_only() -> None:
+@pytest.mark.parametrize(("target", "values"), [(Target.LAST, [1.0, 1.0, 1.0]), (Target.OUTSTANDING, [2.0, 1.0, 1.0])])
+def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
     lessons = [Lesson(np.ones((t, len(predictor.features)), dtype=np.float32), np.ones(t)) for t in (1, 3)]
     batch = LessonBatch.collate(lessons)
     predictions = predictor(batch.features).detach()
-    errors = losses(predictor, batch)
-    outstanding = torch.tensor([2.0, 1.0, 1.0])
-    expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - outstanding).square().mean()]
+    errors = losses(predictor, batch, target)
+    expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - torch.tensor(values)).square().mean()]
     torch.testing.assert_close(errors.along, torch.stack(expected))
     torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 1).square())
 
@@ -37,6 +37,14 @@ def test_equal_returns_are_refused_with_a_remedy() -> None:
     episodes = [make_episode(rng, 4, np.ones(4)) for _ in range(10)]
     with pytest.raises(ValueError, match=r"all 8 lessons have the same return \(4.0\).*exploration"):
         fit(ReturnPredictor.for_spaces(*SPACES), episodes)
+
+
+def test_rewards_that_all_come_on_the_way_are_refused_unless_they_are_to_be_predicted() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, 4, np.array([0.0, 0.0, rng.normal(), 1.0])) for _ in range(10)]
+    with pytest.raises(ValueError, match=r"same last reward \(1.0\).*'outstanding'"):
+        fit(ReturnPredictor.for_spaces(*SPACES), episodes)
+    fit(ReturnPredictor.for_spaces(*SPACES), episodes, TrainingConfig(updates=2, target=Target.OUTSTANDING))
 
 
 def test_equal_held_out_returns_earn_no_trust() -> None:

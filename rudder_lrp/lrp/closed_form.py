@@ -22,7 +22,7 @@ from torch import Tensor
 from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
-from rudder_lrp.lstm import Gate, LayerWeights, cell_states
+from rudder_lrp.lstm import Gate, LayerWeights
 
 
 def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
@@ -37,17 +37,18 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     gates = Gates.of(direction, rules.pays_gates)
-    c = cell_states(gates.written, gates.f, direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
+    c = gates.cells(direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = direction.last_cell if c is None else arrivals.select(c[1:])
     per_cell = _per_cell(arrivals, c_entered, shares, rules.eps)
-    rho = _scan(gates.f if shares is None else gates.f * shares.kept, per_cell)
+    rho = torch.empty_like(gates.scratch) if c is not None else gates.scratch
+    _scan(gates.f if shares is None else gates.f * shares.kept, per_cell, out=rho)
     of_written = gates.written.mul_(rho[1:])
     products = [of_written]
     if shares is not None and c is not None:
         of_kept = gates.f * c[:-1] * rho[1:]
         products = [of_written * shares.g, of_written * shares.i, of_kept * shares.f, _of_output_gate(arrivals, shares)]
-    s = [product / stabilize(row.z, rules.eps) for product, row in zip(products, rows, strict=True)]
+    s = [_divide(product, stabilize(row.z, rules.eps)) for product, row in zip(products, rows, strict=True)]
     inputs = s[0] @ rows[0].weights.W
     for part, row in zip(s[1:], rows[1:], strict=True):
         inputs += part @ row.weights.W
@@ -60,6 +61,11 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         lost += (of_written * (1.0 - shares.i - shares.g) + of_kept * (1.0 - shares.f - shares.kept)).sum((0, 2))
     initial_cell = (rho[0] * direction.initial[1]).sum(1)
     return Passed(inputs, _account(s, products, rows, lost, initial_cell, rules.eps))
+
+
+def _divide(product: Tensor, stable: Tensor) -> Tensor:
+    """The quotient, in the room of the denominator."""
+    return torch.div(product, stable, out=stable)
 
 
 def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
@@ -89,15 +95,13 @@ def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
     return relevance
 
 
-def _scan(f: Tensor, per_cell: Arrivals) -> Tensor:
+def _scan(f: Tensor, per_cell: Arrivals, out: Tensor) -> None:
     """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`; row 0 is that of the initial state."""
-    rho = f.new_empty(len(f) + 1, *f.shape[1:])
-    rho[-1] = 0.0
-    rows, gates = rho.unbind(0), f.unbind(0)
+    rows, gates = out.unbind(0), f.unbind(0)
+    rows[-1].zero_()
     for t in range(len(f) - 1, -1, -1):
         per_cell.add_(t, rows[t + 1])
         torch.mul(rows[t + 1], gates[t], out=rows[t])
-    return rho
 
 
 def _account(

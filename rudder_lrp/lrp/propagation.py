@@ -20,7 +20,6 @@ from torch import Tensor
 from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
-from rudder_lrp.lstm import cell_states
 
 
 class Factors(NamedTuple):
@@ -51,7 +50,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         account: whether to say where the rest went.
     """
     gates = Gates.of(direction, rules.pays_gates)
-    c = cell_states(gates.written, gates.f, direction.initial[1])
+    c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     factors = _factors(gates, c, rows, shares, rules, account)
     sweep = Sweep(direction, arrivals, factors, torch.cat([row.weights.U for row in rows]), rules.conserve)
@@ -69,10 +68,11 @@ def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, ru
     before, c, eps = c[:-1], c[1:], rules.eps
     stable = stabilize(c, eps)
     written = gates.written.div_(stable)
-    slots = c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
+    in_place = not (shares or account or rules.conserve)
+    slots = gates.z[:, :, 1:] if in_place else c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
     kept = torch.mul(gates.f, before, out=slots[:, :, 0]).div_(stable)
     if shares is None:
-        torch.div(written, stabilize(rows[0].z, eps), out=slots[:, :, 1])
+        torch.div(written, stabilize(rows[0].z, eps, out=stable if in_place else None), out=slots[:, :, 1])
         return _with_losses(Factors(slots, None, None, None, None, None), c, stable, rows, rules, account)
     kept = kept.clone()
     slots[:, :, 0] = shares.kept

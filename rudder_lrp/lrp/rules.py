@@ -60,9 +60,9 @@ def sign(values: Tensor) -> Tensor:
     return torch.copysign(values.new_ones(()), values)
 
 
-def stabilize(denominator: Tensor, eps: float) -> Tensor:
+def stabilize(denominator: Tensor, eps: float, out: Tensor | None = None) -> Tensor:
     """Push a denominator away from zero on its own side: `z + eps * sign(z)` with `sign(0) = +1`."""
-    return torch.copysign(denominator.new_tensor(eps), denominator).add_(denominator)
+    return torch.copysign(denominator.new_tensor(eps), denominator, out=out).add_(denominator)
 
 
 def signal_takes_all(gate: Tensor, signal: Tensor, eps: float) -> tuple[Tensor, Tensor]:

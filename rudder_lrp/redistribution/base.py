@@ -77,16 +77,12 @@ class Redistributor(ABC):
             rewards += self._redistribute_batch(lessons[start : start + batch_size])
         return rewards
 
-    def kept(self, lesson: Lesson) -> Rewards:
-        """Rewards that stay with their steps, `[T]`: those paid on the way, which nobody has to predict."""
-        return lesson.paid
-
     @torch.no_grad()
     def _redistribute_batch(self, lessons: Sequence[Lesson]) -> list[Rewards]:
         batch = LessonBatch.collate(lessons)
         contributions = self.contributions(batch.features, batch.lengths).double().numpy()
         contributions[:, 0] += self.predictor.expected_return
         return [
-            place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual)
+            place_residual(row[: len(lesson)] + lesson.paid, lesson.episode_return, self.residual)
             for row, lesson in zip(contributions, lessons, strict=True)
         ]

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
+from rudder_lrp.episodes import Episode
 from rudder_lrp.lessons import Lesson
 from rudder_lrp.lrp.sequences import valid_steps
-from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.redistribution.base import Redistributor, Residual, Rewards
+from rudder_lrp.redistribution.base import Redistributor, Rewards
 
 
 class UniformRedistributor(Redistributor):
-    """`r_t = G / T` (IRCR, Gangwani et al. 2020).
-
-    The prediction is shared out evenly, and so is what it leaves of the true return, so that it cancels out.
-    """
-
-    def __init__(self, predictor: ReturnPredictor) -> None:
-        super().__init__(predictor, Residual.SPREAD)
+    """`r_t = G / T` (IRCR, Gangwani et al. 2020): the rival that does not use the predictor it has."""
 
     @property
     def causal(self) -> bool:
         """Never: the return and the length are known at the end."""
         return False
 
-    def kept(self, lesson: Lesson) -> Rewards:
-        """Nothing: all of the return is shared out."""
-        return np.zeros(len(lesson))
-
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """See `Redistributor.contributions`."""
+        """The predicted return, as far as it is not what was expected anyway, shared out evenly, `[B, T]`."""
         predicted = self.differences(features, lengths).sum(dim=1, keepdim=True)
         shares: Tensor = predicted / lengths[:, None]
         return shares * valid_steps(lengths, features.shape[1])
+
+    def redistribute(self, episodes: Sequence[Episode | Lesson], batch_size: int = 64) -> list[Rewards]:
+        """See `Redistributor.redistribute`; the true return shared out evenly."""
+        return [np.full(len(episode), episode.episode_return / len(episode)) for episode in episodes]

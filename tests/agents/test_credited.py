@@ -8,6 +8,7 @@ from agents.fidelity import decisive_steps, fidelity_report, optimal_credit
 from agents.learning_time import learn_with_credit
 from agents.lockstep import Draws, Exploration, Rollout, play
 from envs import Bomb, Choice, FiniteEnv, Rooms, TraceBack, Umbrella
+from rudder_lrp.features import Encoding
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, UniformRedistributor
 from rudder_lrp.training import TrainingConfig
 
@@ -40,7 +41,7 @@ def test_what_was_paid_in_time_stays_where_it_is() -> None:
 
 def test_a_lesson_sees_what_gymnasium_shows() -> None:
     env = TraceBack(4)
-    agent = CreditedAgent(env, DifferenceRedistributor, "markov", seed=0)
+    agent = CreditedAgent(env, DifferenceRedistributor, "markov", seed=0, config=CreditConfig(encoding=Encoding.FULL))
     rollout = rollout_of(env, 1)
     seen = [env.reset(seed=0)[0], *(env.step(int(action))[0] for action in rollout.actions[0])]
     features = agent.lessons(rollout)[0].features

@@ -93,5 +93,5 @@ def test_solved_means_to_reach_ninety_percent_of_the_way_and_to_stay_there() -> 
     assert History(np.array([bad] * 3 + [good] * 7)).solved_at(model) == 40
     assert History(np.array([bad] * 7 + [good] * 3)).solved_at(model) is None  # the rest is too short
     assert History(np.array([good] * 5 + [bad] * 5)).solved_at(model) is None
-    assert History(np.array([good, bad, *[good] * 30])).solved_at(model) == 30
+    assert History(np.array([good, bad, bad, bad, *[good] * 30])).solved_at(model) == 50
     assert History(np.array([1.9] * 20)).solved_at(model) is None  # 95 % of the return, 80 % of the way

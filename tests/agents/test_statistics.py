@@ -29,12 +29,12 @@ def test_an_outlier_does_not_move_the_interquartile_mean() -> None:
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0
-    for _ in range(60):
+    for _ in range(30):
         interval = stratified_bootstrap(
-            interquartile_mean, [rng.normal(size=20), rng.normal(size=20)], resamples=300, seed=1
+            interquartile_mean, [rng.normal(size=20), rng.normal(size=20)], resamples=200, seed=1
         )
         covered += interval.low <= 0.0 <= interval.high
-    assert 50 <= covered <= 60
+    assert 25 <= covered <= 30
 
 
 def test_the_bootstrap_draws_within_each_task() -> None:
@@ -47,8 +47,7 @@ def test_the_probability_of_improvement_counts_ties_half() -> None:
     assert probability_of_improvement(np.array([2.0, 3.0]), np.array([1.0])) == 1.0
     assert probability_of_improvement(np.array([1.0]), np.array([1.0, 0.0, 2.0])) == 0.5
     infinite = np.array([-np.inf, -5.0])
-    with np.errstate(invalid="ignore"):
-        assert probability_of_improvement(infinite, infinite) == 0.5
+    assert probability_of_improvement(infinite, infinite) == 0.5
 
 
 def test_rank_correlation_sees_order_alone_and_shares_ties() -> None:

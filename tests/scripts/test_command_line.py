@@ -66,7 +66,7 @@ def test_an_episode_is_explained_by_a_picture_and_a_table(trained, tmp_path) -> 
     code, out, err = run("explain.py", *arguments, "--top", 3)
     assert code == 0, err
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "features that earned it" in out
+    assert "features at work" in out
     assert len(out.splitlines()) == 6
 
 
