@@ -66,7 +66,7 @@ def curves(results: Results) -> Figure:
         for ax, length in zip(axes[row], lengths, strict=True):
             _draw_curves(ax, [network["lengths"][length]["scores"] for network in compared], kind)
             ax.set_title(f"{kind}, T = {length}", fontsize=10)
-            ax.set_ylim(-0.65, 1.05)
+            ax.set_ylim(-0.2, 1.05)
         axes[row, 0].set_ylabel("agreement with the full prediction")
     for ax in axes[1]:
         ax.set_xlabel("steps taken away or put back, in order of |relevance|")
@@ -100,7 +100,8 @@ def structures(results: Results) -> Figure:
         "leak of LRP-all of steps, share",
     )
     for ax, title in zip(axes, titles, strict=True):
-        ax.set(title=title, xlabel="length", xscale="log")
+        ax.set(xlabel="length", xscale="log")
+        ax.set_title(title, fontsize=10)
         ax.grid(alpha=0.3)
     axes[2].set_yscale("log")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
