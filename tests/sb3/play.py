@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
@@ -26,6 +27,8 @@ def trusted(env: VecEnv, q: float = 1.0, **options: Any) -> RedistributedRewardV
     """A wrapper whose predictor is random, trusted and never trained, so that its credit can be recomputed later."""
     wrapped = RedistributedRewardVecEnv(env, **({"min_lessons": NEVER} | options))
     wrapped.predictor.rescale_(-2.0, 5.0)
+    with torch.no_grad():
+        wrapped.predictor.readout.weight.mul_(50.0)  # so that credit is well above rounding
     wrapped.online.quality = Quality(q, 0.0, 0.0)
     return wrapped
 

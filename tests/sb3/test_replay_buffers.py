@@ -179,7 +179,7 @@ def test_vec_normalize_neither_hides_the_credit_nor_scales_what_is_stored(above)
         model = agent(env)
     true = TrueRewards(1000, 2)
     buffer = model.learn(200, callback=true).replay_buffer
-    assert not np.allclose(buffer.rewards[:100], true.rewards[:100], atol=0.1)
+    assert not np.allclose(buffer.rewards[:100], true.rewards[:100], atol=1e-3)
     for index, held in complete_episodes(buffer):
         assert buffer.rewards[held, index].sum() == pytest.approx(true.rewards[held, index].sum(), abs=1e-4)
 
