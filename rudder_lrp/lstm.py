@@ -18,7 +18,7 @@ Two more constraints go with any of them: gates that see `h` alone, and a cell i
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -116,15 +116,16 @@ def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
     return i, f, g, o
 
 
-def gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gates of all steps at once from the inputs `[B, T, F]` and the hidden states before them `[B, T, H]`.
+def cell_gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the cell state is made of, for all steps at once, on a structure without recurrent cell input.
 
-    Returns `(i, f, g, o)`, each `[B, T, H]`, in PyTorch's order.
+    From the inputs `[B, T, F]` and the hidden states before them `[B, T, H]`; returns `(i, f, g)`, each `[B, T, H]`.
     """
+    hidden = lstm.hidden_size
     W, U, b = LayerWeights.of(lstm)
-    preactivation = nn.functional.linear(inputs, W, b) + previous_h @ U.T
-    i, f, g, o = preactivation.chunk(4, dim=-1)
-    return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    z = nn.functional.linear(inputs, W[: 3 * hidden], b[: 3 * hidden])
+    gates = (z[..., : 2 * hidden] + previous_h @ U[: 2 * hidden].T).sigmoid()
+    return gates[..., :hidden], gates[..., hidden:], z[..., 2 * hidden :].tanh()
 
 
 def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Tensor:
@@ -137,14 +138,35 @@ def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Ten
 
 
 def scan(f: Tensor, written: Tensor) -> Tensor:
-    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each, in log T differentiable passes.
+    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each; differentiable."""
+    return cast(Tensor, _Scan.apply(f, written))  # type: ignore[no-untyped-call]
 
-    Pass k joins stretches of 2^k steps (Hillis and Steele 1986); only products of gates occur, so nothing overflows.
-    """
-    c, stride = written, 1
+
+class _Scan(torch.autograd.Function):
+    """The gradient of a scan is a scan back in time: `dL/dwritten_t = dL/dc_t + f_{t+1} dL/dwritten_{t+1}`."""
+
+    @staticmethod
+    def forward(context: Any, f: Tensor, written: Tensor) -> Tensor:
+        c = _doubling(f, written)
+        context.save_for_backward(f, c)
+        return c
+
+    @staticmethod
+    def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        f, c = context.saved_tensors
+        later = torch.cat([f[:, 1:], torch.zeros_like(f[:, :1])], dim=1)
+        of_written = _doubling(later.flip(1), of_outputs[0].flip(1)).flip(1)
+        of_f = torch.zeros_like(f)
+        torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
+        return of_f, of_written
+
+
+def _doubling(f: Tensor, written: Tensor) -> Tensor:
+    """Pass k joins stretches of 2^k steps (Hillis and Steele 1986); only products of gates occur: nothing overflows."""
+    c, f, stride = written.clone(), f.clone(), 1
     while stride < c.shape[1]:
-        c = torch.cat([c[:, :stride], torch.addcmul(c[:, stride:], f[:, stride:], c[:, :-stride])], dim=1)
-        f = torch.cat([f[:, :stride], f[:, stride:] * f[:, :-stride]], dim=1)
+        c[:, stride:] += f[:, stride:] * c[:, :-stride]
+        f[:, stride:] *= f[:, :-stride].clone()
         stride *= 2
     return c
 

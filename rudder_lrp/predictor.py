@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, constrain_, gate_rows, gates, scan
+from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.storage import read_tensors, write_tensors
 
 _KIND = "return predictor 1"
@@ -101,7 +101,7 @@ class ReturnPredictor(nn.Module):
         outputs, _ = self.lstm(inputs)
         if self.structure.reads_cell:
             before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
-            i, f, g, _ = gates(self.lstm, inputs, before)
+            i, f, g = cell_gates(self.lstm, inputs, before)
             outputs = (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
         return cast(Tensor, self.readout(outputs)[..., 0])
 

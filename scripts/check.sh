@@ -6,4 +6,4 @@ export OMP_NUM_THREADS=1
 ruff format --check .
 ruff check .
 mypy
-python -m pytest -n 2
+python -m pytest -n 2 -m "not slow"
