@@ -7,7 +7,7 @@ for every credit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,7 @@ from rudder_lrp.sb3 import (
     RedistributedRewardVecEnv,
     RedistributedRolloutBuffer,
 )
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.training import Target, TrainingConfig
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
 _ON_POLICY = ("PPO", "A2C")
@@ -131,7 +131,10 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     hyperparameters = _HYPERPARAMETERS[config.algo] | {"seed": config.seed, "device": "cpu"} | options
     if config.credit is Credit.NONE:
         return _construct(config, env, hyperparameters)
-    env = RedistributedRewardVecEnv(env, structure=config.structure, training=config.training, seed=config.seed)
+    training = config.training
+    if not isinstance(config.delay, Delay):  # payments on the way come late, too
+        training = replace(training, target=Target.OUTSTANDING)
+    env = RedistributedRewardVecEnv(env, structure=config.structure, training=training, seed=config.seed)
     redistributor = redistributor_for(config, env)
     if not redistributor.causal:
         hyperparameters |= _episodic_buffer(config.algo, EpisodicCredit(env, redistributor))

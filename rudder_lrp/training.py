@@ -61,6 +61,9 @@ class TrainingConfig:
     max_gradient_norm: float = 1.0
     """Gradients are clipped to this norm."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", Target(self.target))
+
 
 class Losses(NamedTuple):
     """Squared errors of what is predicted to be outstanding, in units of its normalisation, one value a lesson."""

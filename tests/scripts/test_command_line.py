@@ -84,7 +84,6 @@ def test_a_predictor_of_another_environment_is_refused(trained) -> None:
         (["--algo", "REINFORCE"], "unknown algorithm 'REINFORCE'; choose one of PPO"),
         (["--env", "rudder_lrp/Coin-v0", "--algo", "SAC"], "SAC"),
         (["--delay", "0"], "delay must be at least 1 step, got 0"),
-        (["--algo", "DQN", "--structure", "markov"], "finished episodes"),
     ],
 )
 def test_bad_arguments_of_training_end_in_one_sentence(arguments, message, tmp_path) -> None:
