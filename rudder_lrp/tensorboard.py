@@ -76,7 +76,7 @@ def _draw_rewards(axes: Axes, timeline: Timeline) -> None:
     _symmetric(original, timeline.rewards)
     axes.axhline(0.0, color="black", linewidth=0.6)
     handles = axes.get_legend_handles_labels()[0] + original.get_legend_handles_labels()[0]
-    original.legend(handles=handles, fontsize=8, loc="upper left", framealpha=0.8)
+    original.legend(handles=handles, fontsize=8, loc="lower right", framealpha=0.8)
     axes.set_title("reward at each step (two scales, one zero line)", fontsize=9, loc="left")
 
 
