@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -30,3 +31,22 @@ def test_the_three_front_doors_of_the_readme_run_as_printed(snippets, tmp_path, 
 def test_every_file_that_the_readme_links_exists() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
         assert target.startswith("http") or (README.parent / target).exists(), target
+
+
+def result(name: str) -> dict:
+    return json.loads((README.parent / "results" / f"{name}.json").read_text())
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
+    text = README.read_text()
+    for agent, summary in result("watch_repair")["agents"].items():
+        assert str(summary["median"]) in text, agent
+    for summary in result("lunar_lander")["arms"].values():
+        row = f"| {summary['mean']} | {summary['way_from_delayed_to_dense']} | "
+        assert row + ", ".join(map(str, summary["final_returns"])) in text
+    for summary in result("key_to_door")["arms"].values():
+        returns, paid = summary["evaluations"], [outcome["paid"] for outcome in summary["outcomes"]]
+        row = f"| {sum(returns) / len(returns):.1f} | {min(returns)} | {max(returns)} | {min(paid)} to {max(paid)} |"
+        assert row in text
+    for agent in result("sb3_cost")["agents"].values():
+        assert f"| {agent['wall_ratio']:.2f} | {agent['processor_ratio']:.2f} |" in text
