@@ -102,6 +102,11 @@ class LayerWeights(NamedTuple):
         sees = self.U.unflatten(0, (-1, hidden)).ne(0).flatten(1).any(1).tolist()
         return hidden * max((at for at, seen in enumerate(sees, start=1) if seen), default=0)
 
+    def is_open(self, gate: Gate) -> bool:
+        """Whether a gate is pinned open, whatever the LSTM sees."""
+        W, U, b = self.rows(gate)
+        return not (W.any() or U.any() or b.min() < _PINNED_OPEN)
+
     def run(self, inputs: Tensor, state: State) -> State:
         """Run the fused kernel over `[T, B, F]`: all hidden states, `[T, B, H]`, and the last cell state, `[B, H]`."""
         flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
@@ -217,9 +222,5 @@ def structure_of(lstm: nn.LSTM) -> Structure:
     weights = LayerWeights.of(lstm)
     if weights.rows(Gate.G).U.any():
         return Structure.STANDARD
-    pinned = tuple(gate for gate in (Gate.F, Gate.O) if _is_pinned(weights.rows(gate)))
+    pinned = tuple(gate for gate in (Gate.F, Gate.O) if weights.is_open(gate))
     return next(structure for structure, gates_ in _PINNED.items() if gates_ == pinned)
-
-
-def _is_pinned(gate: LayerWeights) -> bool:
-    return not (gate.W.any() or gate.U.any() or gate.b.min() < _PINNED_OPEN)

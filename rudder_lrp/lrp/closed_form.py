@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares, slabs
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -36,16 +36,18 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
+    if not (account or _needs_all_cells(arrivals, rules)):
+        return Passed(_slab_by_slab(direction, arrivals, rules), None)
     gates = Gates.of(direction, rules.pays_gates)
-    c = gates.cells(direction.initial[1]) if _needs_all_cells(arrivals, rules) else None
+    c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
-    c_entered = direction.last_cell if c is None else arrivals.select(c[1:])
+    c_entered = arrivals.select(c[1:])
     per_cell = _per_cell(arrivals, c_entered, shares, rules.eps)
-    rho = torch.empty_like(gates.scratch) if c is not None else gates.scratch
+    rho = torch.zeros_like(gates.scratch)
     _scan(gates.f if shares is None else gates.f * shares.kept, per_cell, out=rho)
     of_written = gates.written.mul_(rho[1:])
     products = [of_written]
-    if shares is not None and c is not None:
+    if shares is not None:
         of_kept = gates.f * c[:-1] * rho[1:]
         products = [of_written * shares.g, of_written * shares.i, of_kept * shares.f, _of_output_gate(arrivals, shares)]
     s = [_divide(product, stabilize(row.z, rules.eps)) for product, row in zip(products, rows, strict=True)]
@@ -63,21 +65,38 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     return Passed(inputs, _account(s, products, rows, lost, initial_cell, rules.eps))
 
 
+def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
+    """Whether the last cell state, which the fused kernel returns, is not enough."""
+    return rules.pays_gates or not (arrivals.at_end or arrivals.per_cell is not None)
+
+
+def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Tensor:
+    """Relevance of the inputs, backward in time, a few steps at once: what they need then stays in the cache."""
+    per_cell = _per_cell(arrivals, direction.last_cell, None, rules.eps)
+    relevance = torch.empty_like(direction.inputs)
+    rho = torch.zeros_like(direction.last_cell)
+    for steps in reversed(slabs(direction.h)):
+        part = direction.during(steps)
+        gates = Gates.of(part, pays_gates=False)
+        (row,), _ = rows_and_shares(part, gates, None, rules)
+        gates.scratch[-1] = rho
+        _scan(gates.f, per_cell, out=gates.scratch, start=steps.start)
+        s = _divide(gates.written.mul_(gates.scratch[1:]), stabilize(row.z, rules.eps))
+        torch.mul(s @ row.weights.W, part.inputs, out=relevance[steps])
+        rho = gates.scratch[0]
+    return relevance
+
+
 def _divide(product: Tensor, stable: Tensor) -> Tensor:
     """The quotient, in the room of the denominator."""
     return torch.div(product, stable, out=stable)
 
 
-def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
-    """Whether the last cell state, which the fused kernel returns, is not enough."""
-    return rules.pays_gates or not arrivals.at_end
-
-
 def _per_cell(arrivals: Arrivals, c: Tensor, shares: Shares | None, eps: float) -> Arrivals:
     """What enters, for each unit of the cell states `c` that it enters."""
-    if arrivals.at_cell and arrivals.per_state is not None:
+    if arrivals.per_cell is not None:
         # Known without a division, so on the accumulator nothing later counts, not even by rounding.
-        return arrivals.replace(arrivals.per_state)
+        return arrivals.replace(arrivals.per_cell)
     divisor = c.masked_fill(c == 0.0, torch.inf) if arrivals.proportional else stabilize(c, eps)
     relevance = arrivals.relevance
     if shares is not None and not arrivals.at_cell:
@@ -95,12 +114,18 @@ def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
     return relevance
 
 
-def _scan(f: Tensor, per_cell: Arrivals, out: Tensor) -> None:
-    """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`; row 0 is that of the initial state."""
+def _scan(f: Tensor, per_cell: Arrivals, out: Tensor, start: int = 0) -> None:
+    """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`, in place; row 0 is that of the state before.
+
+    Args:
+        f: forget gates, `[T, B, H]`.
+        per_cell: what enters.
+        out: its last row holds what comes from the steps after.
+        start: step that the first row of `f` belongs to.
+    """
     rows, gates = out.unbind(0), f.unbind(0)
-    rows[-1].zero_()
     for t in range(len(f) - 1, -1, -1):
-        per_cell.add_(t, rows[t + 1])
+        per_cell.add_(start + t, rows[t + 1])
         torch.mul(rows[t + 1], gates[t], out=rows[t])
 
 

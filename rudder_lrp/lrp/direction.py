@@ -34,6 +34,11 @@ class Direction(NamedTuple):
         """Of some rows of the weights at all steps, `[T, B, rows]`."""
         return weights.preactivation(self.inputs, self.initial[0], self.h)
 
+    def during(self, steps: slice) -> Direction:
+        """Some of the steps; the cell states before and after them are not known."""
+        h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
+        return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, self.initial[1]))
+
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden (or cell) state after one step of each sequence, `[B]` to `[B, H]`."""
         if cell and bool((steps == len(self.h) - 1).all()):
@@ -43,6 +48,16 @@ class Direction(NamedTuple):
             gates = Gates.of(self, pays_gates=False)
             states = gates.cells(self.initial[1])[1:]
         return states[steps, torch.arange(len(steps), device=steps.device)]
+
+
+_IN_CACHE = 2**17
+"""Numbers of one gate, half a megabyte in float32: a handful of such tensors stay in the cache of a core."""
+
+
+def slabs(h: Tensor) -> list[slice]:
+    """Cut the steps of hidden states `[T, B, H]` into stretches that are worked on at once."""
+    steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
+    return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
 
 
 class Account(NamedTuple):
@@ -75,7 +90,7 @@ class Gates(NamedTuple):
     """
 
     z: Tensor
-    """Blocks i, f, g (and o where gates take relevance) of one buffer, `[T, B, blocks, H]`."""
+    """Blocks i, f (unless always open), g, and o where gates take relevance, of one buffer, `[T, B, blocks, H]`."""
     z_g: Tensor
     """Pre-activation of the cell input."""
     f: Tensor
@@ -87,12 +102,17 @@ class Gates(NamedTuple):
 
     @classmethod
     def of(cls, direction: Direction, pays_gates: bool) -> Gates:
-        """Recover them from the hidden states: one matrix product for all."""
+        """Recover them from the hidden states: one matrix product for all that is not known beforehand."""
         steps, batch, hidden = direction.h.shape
-        weights = direction.weights if pays_gates else direction.weights.cut(slice(0, 3 * hidden))
+        weights = direction.weights
+        always_open = not pays_gates and weights.is_open(Gate.F)
+        if always_open:
+            weights = LayerWeights(*map(torch.cat, zip(weights.rows(Gate.I), weights.rows(Gate.G), strict=True)))
+        elif not pays_gates:
+            weights = weights.cut(slice(0, 3 * hidden))
         z = direction.preactivation(weights).unflatten(2, (-1, hidden))
-        z_if, z_g = z[:, :, :2], z[:, :, 2]
-        i, f = (z_if.sigmoid() if pays_gates else z_if.sigmoid_()).unbind(2)
+        gates, z_g = (z[:, :, :1], z[:, :, 1]) if always_open else (z[:, :, :2], z[:, :, 2])
+        i, f = _opened(gates.sigmoid() if pays_gates else gates.sigmoid_())
         scratch = z.new_empty(steps + 1, batch, hidden)
         # tanh(z) = 2 sigmoid(2 z) - 1, which the CPU computes several times faster than tanh.
         g = torch.mul(z_g, 2.0, out=scratch[1:]).sigmoid_().mul_(2.0).sub_(1.0)
@@ -101,6 +121,12 @@ class Gates(NamedTuple):
     def cells(self, initial: Tensor) -> Tensor:
         """Cell states, `[T + 1, B, H]`, the initial one first; in the scratch room."""
         return cell_states(self.written, self.f, initial, out=self.scratch)
+
+
+def _opened(gates: Tensor) -> tuple[Tensor, Tensor]:
+    """Input and forget gate, the latter one everywhere if it is not among `[T, B, gates, H]`."""
+    i = gates[:, :, 0]
+    return i, gates[:, :, 1] if gates.shape[2] > 1 else gates.new_ones(gates.shape[3]).expand_as(i)
 
 
 class Row(NamedTuple):
@@ -143,10 +169,12 @@ def rows_and_shares(
     return rows, Shares(*(share for product in products for share in rules.shares(*product)))
 
 
-def _cell_input_row(direction: Direction, z_g: Tensor, rules: Rules) -> Row:
-    """The rows of the cell input under the linear rule."""
+def cell_input_weights(direction: Direction, rules: Rules) -> LayerWeights:
+    """The rows of the cell input, in the form of the linear rule."""
     weights = direction.weights.rows(Gate.G)
-    if rules.linear is epsilon:
-        return Row(weights, z_g)
-    weights = LayerWeights(*(rules.linear(part) for part in weights))
-    return Row(weights, direction.preactivation(weights))
+    return weights if rules.linear is epsilon else LayerWeights(*(rules.linear(part) for part in weights))
+
+
+def _cell_input_row(direction: Direction, z_g: Tensor, rules: Rules) -> Row:
+    weights = cell_input_weights(direction, rules)
+    return Row(weights, z_g if rules.linear is epsilon else direction.preactivation(weights))

@@ -17,7 +17,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import (
+    Account,
+    Direction,
+    Gates,
+    Passed,
+    Row,
+    Shares,
+    cell_input_weights,
+    rows_and_shares,
+    slabs,
+)
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 
@@ -49,6 +59,36 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         rules: how it is shared.
         account: whether to say where the rest went.
     """
+    if account or rules.conserve or rules.pays_gates:
+        return _propagate_in_full(direction, arrivals, rules, account)
+    weights = cell_input_weights(direction, rules)
+    factors = Factors(_slots_slab_by_slab(direction, rules), None, None, None, None, None)
+    Sweep(direction, arrivals, factors, weights.U, conserve=False).run()
+    relevance = torch.empty_like(direction.inputs)
+    for steps in slabs(direction.h):
+        torch.mul(factors.slots[steps, :, 1] @ weights.W, direction.inputs[steps], out=relevance[steps])
+    return Passed(relevance, None)
+
+
+def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
+    """What LRP-all multiplies relevance with, a few steps at once: what they need then stays in the cache."""
+    steps, batch, hidden = direction.h.shape
+    slots = direction.h.new_empty(steps, batch, 2, hidden)
+    c = direction.initial[1]
+    for at in slabs(direction.h):
+        part = direction.during(at)
+        gates = Gates.of(part, pays_gates=False)
+        (row,), _ = rows_and_shares(part, gates, None, rules)
+        cells = gates.cells(c)
+        stable = stabilize(cells[1:], rules.eps)
+        torch.mul(gates.f, cells[:-1], out=slots[at, :, 0]).div_(stable)
+        torch.div(gates.written.div_(stable), stabilize(row.z, rules.eps, out=stable), out=slots[at, :, 1])
+        c = cells[-1]
+    return slots
+
+
+def _propagate_in_full(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
+    """With gates that take relevance, with an account, or to conserve: all steps at once."""
     gates = Gates.of(direction, rules.pays_gates)
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
@@ -68,11 +108,10 @@ def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, ru
     before, c, eps = c[:-1], c[1:], rules.eps
     stable = stabilize(c, eps)
     written = gates.written.div_(stable)
-    in_place = not (shares or account or rules.conserve)
-    slots = gates.z[:, :, 1:] if in_place else c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
+    slots = c.new_empty(*c.shape[:2], 1 + len(rows), c.shape[2])
     kept = torch.mul(gates.f, before, out=slots[:, :, 0]).div_(stable)
     if shares is None:
-        torch.div(written, stabilize(rows[0].z, eps, out=stable if in_place else None), out=slots[:, :, 1])
+        torch.div(written, stabilize(rows[0].z, eps), out=slots[:, :, 1])
         return _with_losses(Factors(slots, None, None, None, None, None), c, stable, rows, rules, account)
     kept = kept.clone()
     slots[:, :, 0] = shares.kept

@@ -86,6 +86,11 @@ class Arrivals:
         """Whether all of it enters at the last of all steps."""
         return self._rows.keys() == {self.horizon - 1}
 
+    @property
+    def per_cell(self) -> Tensor | None:
+        """Relevance for each unit of the cell state it enters, where that is known."""
+        return self.per_state if self.at_cell else None
+
     def select(self, values: Tensor) -> Tensor:
         """Of values `[T, B, H]` those where relevance enters, shaped like the relevance."""
         return values if self.steps is None else values[self.steps, torch.arange(len(self.steps), device=values.device)]

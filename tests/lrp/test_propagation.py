@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rudder_lrp.lrp import LRP, reference
+from rudder_lrp.lrp import LRP, direction, reference
 from rudder_lrp.lrp.rules import GATE_RULES, LINEAR_RULES, Rules, epsilon
 from tests.lrp.models import (
     KINDS,
@@ -139,3 +139,13 @@ def test_zero_counts_as_positive() -> None:
     from rudder_lrp.lrp.rules import stabilize
 
     assert stabilize(torch.tensor([0.0, 1.0, -1.0]), 0.5).tolist() == [0.5, 1.5, -1.5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relevance_does_not_depend_on_how_many_steps_are_worked_on_at_once(kind, monkeypatch) -> None:
+    lstm = random_lstm(kind, input_size=3, hidden_size=4, num_layers=2, bidirectional=True)
+    lrp, x = LRP(lstm, random_readout(lstm)), random_inputs(lstm, 5, 23)
+    lengths = torch.tensor([23, 20, 23, 1, 7])
+    whole = lrp.attribute(x, 0, lengths)
+    monkeypatch.setattr(direction, "_IN_CACHE", 3 * 5 * 4)
+    torch.testing.assert_close(lrp.attribute(x, 0, lengths), whole, rtol=0, atol=1e-12)
