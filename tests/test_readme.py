@@ -53,3 +53,13 @@ def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
         row = f"| {agent['wall_ratio']:.2f} | {agent['processor_ratio']:.2f} |"
         assert row in text
         assert name == "alone" or row in page
+
+
+def test_the_speed_of_lrp_on_its_page_is_that_of_the_result_files() -> None:
+    page = (README.parent / "docs" / "lrp.md").read_text()
+    one, two = result("lrp_speed_one_thread"), result("lrp_speed")
+    for key in (key for key in two if key.startswith("LRP /")):
+        cells = [f"{one[key][s]['ratio']} / {two[key][s]['ratio of wall times']}" for s in ("standard", "markov")]
+        assert " | ".join(cells) in page
+    for rival in two["times faster than"]:
+        assert " / ".join(str(part["times faster than"][rival]["wall time"]) for part in (one, two)) in page
