@@ -43,7 +43,7 @@ class CreditConfig:
     """Redistribute the payment of the last step alone, and leave what was paid before it where it is: a reward that
     comes in time needs no other credit, and its noise would drown the rest."""
     training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(updates=50, batch_size=32, learning_rate=1e-2)
+        default_factory=lambda: TrainingConfig(updates=50, following_updates=50, batch_size=32, learning_rate=1e-2)
     )
     """One round."""
 
