@@ -44,6 +44,13 @@ def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
     for summary in result("lunar_lander")["arms"].values():
         row = f"| {summary['mean']} | {summary['way_from_delayed_to_dense']} | "
         assert row + ", ".join(map(str, summary["final_returns"])) in text
+    seconds = {arm: summary["median_seconds"] for arm, summary in result("lunar_lander")["arms"].items()}
+    for arm in ("lrp/leaky", "difference/markov"):
+        assert f"{seconds[arm]} s" in text
+        assert (
+            f"({seconds[arm] / seconds['none']:.2f}\ntimes)" in text
+            or f"({seconds[arm] / seconds['none']:.2f} times)" in text
+        )
     for summary in result("key_to_door")["arms"].values():
         returns, paid = summary["evaluations"], [outcome["paid"] for outcome in summary["outcomes"]]
         row = f"| {sum(returns) / len(returns):.1f} | {min(returns)} | {max(returns)} | {min(paid)} to {max(paid)} |"
