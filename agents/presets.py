@@ -7,6 +7,7 @@ for every credit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -132,7 +133,8 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     if config.algo not in ALGORITHMS:
         raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(ALGORITHMS)}")
     env = make_environment(config)
-    hyperparameters = _HYPERPARAMETERS[config.algo] | {"seed": config.seed, "device": "cpu"} | options
+    # A copy, because Stable-Baselines3 adds to the policy's options.
+    hyperparameters = deepcopy(_HYPERPARAMETERS[config.algo]) | {"seed": config.seed, "device": "cpu"} | options
     if config.credit is Credit.NONE:
         return _construct(config, env, hyperparameters)
     replayed = config.algo not in _ON_POLICY
