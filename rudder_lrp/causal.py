@@ -34,15 +34,10 @@ class Defaults(NamedTuple):
 ON_POLICY = Defaults(Structure.MARKOV, TrainingConfig(), train_every=2048, min_lessons=32)
 """Each reward is learnt from once, right after it was handed out."""
 
-REPLAYED = Defaults(
-    Structure.LEAKY,
-    TrainingConfig(updates=60, batch_steps=800, learning_rate=6e-3, along_weight=0.0),
-    train_every=500,
-    min_lessons=4,
-)
+REPLAYED = Defaults(Structure.LEAKY, TrainingConfig(along_weight=0.0), train_every=500, min_lessons=8)
 """Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
-the policy did next, so nothing is predicted along the way. And learning from replay takes few episodes: the predictor
-has to do with few, and learns from them in many small steps."""
+the policy did next, so nothing is predicted along the way. And learning from replay takes few episodes, so the
+predictor has to begin with few."""
 
 
 class FinishedEpisode(NamedTuple):
