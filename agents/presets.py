@@ -7,6 +7,7 @@ for every credit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
+from rudder_lrp.causal import REPLAYED
 from rudder_lrp.lstm import Structure
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
 from rudder_lrp.sb3 import (
@@ -31,12 +33,15 @@ from rudder_lrp.training import Target, TrainingConfig
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
 _ON_POLICY = ("PPO", "A2C")
 
+# The RL Zoo's learning rate for Pendulum, and networks that are large enough for the dense reward of small tasks.
+_SMALL: dict[str, Any] = {"learning_rate": 1e-3, "learning_starts": 1000, "policy_kwargs": {"net_arch": [64, 64]}}
+
 _HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "PPO": {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01},
     "A2C": {},
     "DQN": {},
-    "SAC": {},
-    "TD3": {},
+    "SAC": _SMALL,
+    "TD3": _SMALL,
 }
 
 
@@ -81,7 +86,7 @@ class AgentConfig:
     seed: int = 0
     """Of environment, agent and predictor."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    """How the predictor is trained."""
+    """How the predictor is trained; left as it is, for off-policy algorithms as `rudder_lrp.causal.REPLAYED` says."""
 
 
 def pays_late(env_id: str) -> bool:
@@ -128,15 +133,21 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     if config.algo not in ALGORITHMS:
         raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(ALGORITHMS)}")
     env = make_environment(config)
-    hyperparameters = _HYPERPARAMETERS[config.algo] | {"seed": config.seed, "device": "cpu"} | options
+    # A copy, because Stable-Baselines3 adds to the policy's options.
+    hyperparameters = deepcopy(_HYPERPARAMETERS[config.algo]) | {"seed": config.seed, "device": "cpu"} | options
     if config.credit is Credit.NONE:
         return _construct(config, env, hyperparameters)
+    replayed = config.algo not in _ON_POLICY
     training = config.training
+    if replayed and training == TrainingConfig():
+        training = REPLAYED.training
     if not isinstance(config.delay, Delay):  # payments on the way come late, too
         training = replace(training, target=Target.OUTSTANDING)
-    env = RedistributedRewardVecEnv(env, structure=config.structure, training=training, seed=config.seed)
+    env = RedistributedRewardVecEnv(
+        env, replayed=replayed, structure=config.structure, training=training, seed=config.seed
+    )
     redistributor = redistributor_for(config, env)
-    if not redistributor.causal:
+    if replayed or not redistributor.causal:  # what is replayed goes stale, unless it is redistributed anew
         hyperparameters |= _episodic_buffer(config.algo, EpisodicCredit(env, redistributor))
     return _construct(config, env, hyperparameters)
 

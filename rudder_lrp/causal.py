@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rudder_lrp.episodes import Array, Observations, Transitions
 from rudder_lrp.features import Features
 from rudder_lrp.lessons import Lesson, LessonBuffer
+from rudder_lrp.lstm import Structure
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Rewards
@@ -19,6 +20,26 @@ from rudder_lrp.redistribution.stream import ContributionStream
 from rudder_lrp.training import TrainingConfig
 
 logger = logging.getLogger(__name__)
+
+
+class Defaults(NamedTuple):
+    """What a predictor is and how it is trained, where nothing else is asked for."""
+
+    structure: Structure
+    training: TrainingConfig
+    train_every: int
+    min_lessons: int
+
+
+ON_POLICY = Defaults(Structure.MARKOV, TrainingConfig(), train_every=2048, min_lessons=32)
+"""Each reward is learnt from once, right after it was handed out."""
+
+REPLAYED = Defaults(
+    Structure.ACCUMULATOR, TrainingConfig(along_weight=0.0, following_updates=30), train_every=500, min_lessons=8
+)
+"""Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
+the policy did next, so nothing is predicted along the way, and the predictor is a sum over time that forgets nothing.
+And learning from replay takes few episodes, so the predictor has to begin with few."""
 
 
 class FinishedEpisode(NamedTuple):
@@ -100,11 +121,12 @@ class CausalCredit:
         n_envs: int,
         predictor: ReturnPredictor | None = None,
         *,
-        structure: str = "markov",
+        replayed: bool = False,
+        structure: str | None = None,
         training: TrainingConfig | None = None,
         lesson_capacity: int = 512,
-        train_every: int = 2048,
-        min_lessons: int = 32,
+        train_every: int | None = None,
+        min_lessons: int | None = None,
         trust_threshold: float = 0.2,
         max_episode_steps: int = 10_000,
         seed: int = 0,
@@ -116,6 +138,7 @@ class CausalCredit:
             action_space: of one environment.
             n_envs: number N of environments.
             predictor: its own by default, built for the spaces.
+            replayed: whether a replay buffer keeps the rewards, see `Defaults`.
             structure: of the predictor built by default.
             training: one round of the predictor's training.
             lesson_capacity: how many episodes are kept to train on.
@@ -129,15 +152,18 @@ class CausalCredit:
             TypeError: if a space is not supported.
             ValueError: if `predictor` was made for other spaces, or a number is out of range.
         """
+        defaults = REPLAYED if replayed else ON_POLICY
         if predictor is None:
-            predictor = ReturnPredictor.for_spaces(observation_space, action_space, structure=structure, seed=seed)
+            predictor = ReturnPredictor.for_spaces(
+                observation_space, action_space, structure=structure or defaults.structure, seed=seed
+            )
         predictor.features.check_spaces(observation_space, action_space)
         online = OnlinePredictor(
             predictor,
             LessonBuffer(lesson_capacity, seed=seed),
-            training,
-            train_every=train_every,
-            min_lessons=min_lessons,
+            training or defaults.training,
+            train_every=defaults.train_every if train_every is None else train_every,
+            min_lessons=defaults.min_lessons if min_lessons is None else min_lessons,
             trust_threshold=trust_threshold,
         )
         return cls(online, n_envs, max_episode_steps)

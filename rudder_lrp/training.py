@@ -59,7 +59,11 @@ class TrainingConfig:
     weight_decay: float = 1e-6
     """L2, as in RUDDER's demonstration code."""
     along_weight: float = 0.5
-    """Weight of the return predicted at every step, beside the one at the last step."""
+    """Weight of the return predicted at every step, beside the one at the last step.
+
+    With it, a prediction foresees what the policy will still earn, and a step earns what it changed in that outlook:
+    early, yet true of this policy alone. Without it, predictions only add up to the return, and a step earns its share
+    of it (return decomposition, Efroni et al. 2021), whatever policy comes after."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0

@@ -1,7 +1,8 @@
 """What credit costs: wall time of an agent with causal and with episodic credit, as a multiple of the agent alone.
 
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
-python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --timesteps 5000 --output results/sac_cost.json
+python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone "causal, accumulator" \
+    --timesteps 50000 --turns 5 --output results/sac_cost.json
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.
@@ -39,6 +40,8 @@ class Options:
     """Stable-Baselines3 algorithm."""
     n_envs: int = 8
     """Parallel environments."""
+    agents: tuple[str, ...] = ("alone", "causal", "causal, leaky", "episodic")
+    """Which of them to measure; the ratios are to the first."""
     timesteps: int = 60_000
     """Environment steps of each agent."""
     turns: int = 6
@@ -50,15 +53,23 @@ class Options:
 
 
 def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
-    """The agent alone, with causal credit on two structures, and with episodic credit."""
+    """The agent alone, with causal credit on two structures, and with episodic credit, as far as asked for.
+
+    Raises:
+        ValueError: if an agent is asked for that there is not.
+    """
     base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
     markov = replace(base, structure=Structure.MARKOV)
-    return {
-        "alone": build_agent(replace(base, credit=Credit.NONE)),
-        "causal": build_agent(replace(markov, credit=Credit.DIFFERENCE)),
-        "causal, leaky": build_agent(replace(base, credit=Credit.LRP, structure=Structure.LEAKY)),
-        "episodic": build_agent(replace(markov, credit=Credit.LRP)),
+    configs = {
+        "alone": replace(base, credit=Credit.NONE),
+        "causal": replace(markov, credit=Credit.DIFFERENCE),
+        "causal, leaky": replace(base, credit=Credit.LRP, structure=Structure.LEAKY),
+        "causal, accumulator": replace(base, credit=Credit.LRP, structure=Structure.ACCUMULATOR),
+        "episodic": replace(markov, credit=Credit.LRP),
     }
+    if unknown := [name for name in options.agents if name not in configs]:
+        raise ValueError(f"no agent {unknown[0]!r}; choose of {', '.join(map(repr, configs))}")
+    return {name: build_agent(configs[name]) for name in options.agents}
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _ratio(seconds: dict[str, float], name: str) -> float:
-    return seconds[name] / seconds["alone"]
+    return seconds[name] / next(iter(seconds.values()))
 
 
 def _learned(model: BaseAlgorithm) -> dict[str, float | None]:
@@ -100,14 +111,18 @@ def _learned(model: BaseAlgorithm) -> dict[str, float | None]:
 
 
 def main() -> None:
-    """Measure, print and write the result file."""
+    """Measure, print and write the result file; a mistake in the arguments ends in one sentence and exit status 1."""
     options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
     torch.set_num_threads(1)
+    try:
+        agents = measure(options)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     result = {
         "command": shlex.join(["python", *sys.argv]),
         "options": asdict(options) | {"output": options.output.name},
         "versions": environment_versions(),
-        "agents": measure(options),
+        "agents": agents,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,6 +1,8 @@
 """Train the same agent with several credits over several seeds, side by side, and write one small result file.
 
     python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output results/lunar_lander.json
+    python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms dense none lrp/leaky --timesteps 20000 \
+        --output results/pendulum.json
 
 Each finished run is kept under `--runs`, so that an interrupted comparison goes on where it stopped.
 """
@@ -111,6 +113,7 @@ def _summary(runs: list[RunResult]) -> dict[str, Any]:
         "mean": round(float(np.mean(finals)), 2),
         "final_returns": finals,
         "evaluations": [round(result.evaluation, 2) for result in runs],
+        "mean_evaluation": round(float(np.mean([result.evaluation for result in runs])), 2),
         "outcomes": [result.outcomes for result in runs],
         "median_seconds": round(float(np.median([result.seconds for result in runs])), 1),
         "curves": [result.curve for result in runs],
@@ -118,11 +121,17 @@ def _summary(runs: list[RunResult]) -> dict[str, Any]:
 
 
 def add_ways(arms: dict[str, dict[str, Any]]) -> None:
-    """Say how far each arm came on the way from the delayed to the dense reward, if both were run."""
-    if "dense" in arms and "none" in arms:
-        start, whole = arms["none"]["mean"], arms["dense"]["mean"] - arms["none"]["mean"]
+    """Say how far each arm came on the way from the delayed to the dense reward, if both were run.
+
+    By the last 100 training episodes, and by the evaluation episodes: where few but long episodes are played in
+    training, the last 100 reach far back.
+    """
+    if "dense" not in arms or "none" not in arms:
+        return
+    for way, mean in (("way_from_delayed_to_dense", "mean"), ("way_by_evaluation", "mean_evaluation")):
+        start, whole = arms["none"][mean], arms["dense"][mean] - arms["none"][mean]
         for summary in arms.values():
-            summary["way_from_delayed_to_dense"] = round((summary["mean"] - start) / whole, 3)
+            summary[way] = round((summary[mean] - start) / whole, 3)
 
 
 def main() -> None:

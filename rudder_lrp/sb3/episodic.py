@@ -69,6 +69,14 @@ class EpisodicCredit:
         """Vectorised steps that the wrapper has taken."""
         return self._connected()[0].vec_steps
 
+    def expect_replay(self) -> None:
+        """Say so if the predictor is trained for rewards that are learnt from only once."""
+        if self._env is not None and self._env.online.trainer.config.along_weight > 0.0:
+            logger.warning(
+                "the predictor learns to foresee what the policy will still earn, and the rewards that a replay buffer "
+                "keeps would depend on policies of the past; build the wrapper with replayed=True"
+            )
+
     def take_finished(self) -> list[FinishedEpisode]:
         """Episodes that ended since this was last asked."""
         return self._connected()[0].take_finished_episodes()

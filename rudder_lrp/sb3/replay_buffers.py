@@ -65,6 +65,7 @@ class RedistributedReplayBuffer(ReplayBuffer):
                 "use the redistributed buffer with Dict in its name"
             )
         super().__init__(buffer_size, observation_space, *arguments, **options)
+        credit.expect_replay()
         self._credit = credit
         self._stored: dict[int, _StoredEpisode] = {}
         self._episode = np.full((self.buffer_size, self.n_envs), _NONE, dtype=np.int64)
@@ -118,6 +119,7 @@ class RedistributedReplayBuffer(ReplayBuffer):
     def _relabel(self, keys: NDArray[np.int64]) -> None:
         version = self.credit.version
         stale = [int(key) for key in keys if key != _NONE and self._stored[int(key)].version != version]
+        stale.sort(key=lambda key: len(self._stored[key].lesson))  # they are redistributed in batches: little padding
         rewards = self.credit.rewards([self._stored[key].lesson for key in stale])
         for key, new in zip(stale, rewards, strict=True):
             episode = self._stored[key]

@@ -29,6 +29,8 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
     Args:
         venv: any Stable-Baselines3 `VecEnv`.
         predictor: its own by default, built for the spaces.
+        replayed: whether the rewards go into a replay buffer; chooses the defaults of what follows, see
+            `rudder_lrp.causal.ON_POLICY` and `REPLAYED`.
         structure: of the predictor built by default.
         training: one round of the predictor's training.
         lesson_capacity: how many episodes are kept to train on.
@@ -48,11 +50,12 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         venv: VecEnv,
         predictor: ReturnPredictor | None = None,
         *,
-        structure: str = "markov",
+        replayed: bool = False,
+        structure: str | None = None,
         training: TrainingConfig | None = None,
         lesson_capacity: int = 512,
-        train_every: int = 2048,
-        min_lessons: int = 32,
+        train_every: int | None = None,
+        min_lessons: int | None = None,
         trust_threshold: float = 0.2,
         max_episode_steps: int = 10_000,
         seed: int = 0,
@@ -63,6 +66,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
             venv.action_space,
             venv.num_envs,
             predictor,
+            replayed=replayed,
             structure=structure,
             training=training,
             lesson_capacity=lesson_capacity,

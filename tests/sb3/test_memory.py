@@ -4,11 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv
 from tests.conftest import RandomLengths
-from tests.sb3.play import QUICK, FixedReward
+from tests.sb3.play import NEVER, QUICK, FixedReward
 
 
 def growth(env: RedistributedRewardVecEnv, vec_steps: int) -> int:
@@ -36,6 +38,21 @@ def test_memory_does_not_grow(returns_vary) -> None:
 def test_an_endless_episode_takes_no_more_memory_than_the_bound() -> None:
     env = RedistributedRewardVecEnv(DummyVecEnv([lambda: FixedReward([1.0], length=10**9)]), max_episode_steps=500)
     assert growth(env, 1400) < 5_000
+
+
+def test_a_redistributed_replay_buffer_takes_no_more_memory_once_it_is_full() -> None:
+    env = RedistributedRewardVecEnv(DummyVecEnv([RandomLengths] * 2), replayed=True, training=QUICK, lesson_capacity=16)
+    credit = EpisodicCredit(env, LRPRedistributor(env.predictor))
+    buffer = {"replay_buffer_class": RedistributedReplayBuffer, "replay_buffer_kwargs": {"credit": credit}}
+    model = DQN("MlpPolicy", env, buffer_size=400, learning_starts=NEVER, device="cpu", seed=0, **buffer)
+    held = []
+    tracemalloc.start()
+    for _ in range(3):
+        model.learn(1500, reset_num_timesteps=False)
+        model.replay_buffer.sample(256)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[2] - held[1] < 20_000
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from rudder_lrp.causal import ON_POLICY, REPLAYED, Defaults
+from rudder_lrp.episodes import Episode
+from rudder_lrp.lstm import Structure
+from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
 from rudder_lrp.sb3 import (
     EpisodicCredit,
@@ -18,6 +23,8 @@ from rudder_lrp.sb3 import (
     RedistributedReplayBuffer,
     RedistributedRewardVecEnv,
 )
+from rudder_lrp.training import fit
+from tests.conftest import SPACES
 from tests.sb3.play import NEVER, QUICK, trusted, vec_env
 
 
@@ -197,3 +204,47 @@ def test_a_loaded_buffer_says_how_to_connect_it_and_then_relabels(tmp_path) -> N
     model.replay_buffer.sample(64)
     assert not np.array_equal(before, model.replay_buffer.rewards)
     model.learn(20, reset_num_timesteps=False)
+
+
+def test_replay_is_what_the_defaults_suit_where_it_is_announced_and_one_s_own_options_win() -> None:
+    env = RedistributedRewardVecEnv(vec_env(1), replayed=True)
+    assert env.predictor.structure == REPLAYED.structure
+    assert env.online.trainer.config == REPLAYED.training
+    assert (env.online.train_every, env.online.min_lessons) == (REPLAYED.train_every, REPLAYED.min_lessons)
+    own = RedistributedRewardVecEnv(
+        vec_env(1), replayed=True, structure="accumulator", training=QUICK, train_every=64, min_lessons=9
+    )
+    assert own.predictor.structure == "accumulator"
+    assert own.online.trainer.config == QUICK
+    assert (own.online.train_every, own.online.min_lessons) == (64, 9)
+
+
+@pytest.mark.parametrize("replayed", [True, False])
+def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(replayed, caplog) -> None:
+    agent(RedistributedRewardVecEnv(vec_env(1), replayed=replayed))
+    assert ("build the wrapper with replayed=True" in caplog.text) is not replayed
+
+
+def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.ndarray]:
+    """An episode of a slowly wandering state, which pays its square at the end, and what each step added to that."""
+    position = np.zeros((steps + 1, 3), dtype=np.float32)
+    for t in range(steps):
+        position[t + 1] = 0.95 * position[t] + 0.3 * rng.normal(size=3)
+    dense = -np.square(position[1:, 0]).astype(np.float64)
+    paid = np.append(np.zeros(steps - 1), dense.sum())
+    return Episode(position, rng.integers(2, size=steps), paid, truncated=True), dense
+
+
+def test_what_is_replayed_is_each_step_s_own_share_and_not_the_outlook() -> None:
+    episodes, dense = zip(*(wandering(np.random.default_rng(seed)) for seed in range(150)), strict=True)
+
+    def likeness(defaults: Defaults) -> float:
+        predictor = ReturnPredictor.for_spaces(*SPACES, structure=Structure.ACCUMULATOR)
+        fit(predictor, episodes[:100], replace(defaults.training, updates=400))
+        rewards = DifferenceRedistributor(predictor).redistribute(episodes[100:])
+        inner = [(new[1:-1], own[1:-1]) for new, own in zip(rewards, dense[100:], strict=True)]
+        return float(np.corrcoef(*(np.concatenate(part) for part in zip(*inner, strict=True)))[0, 1])
+
+    shares, outlook = likeness(REPLAYED), likeness(ON_POLICY)
+    assert shares > 0.8
+    assert shares > outlook + 0.2
