@@ -37,6 +37,8 @@ class CreditConfig:
     """No training before."""
     capacity: int = 2048
     """Lessons kept."""
+    held_out: int = 256
+    """Of the latest lessons that are never trained on, how many say whether the predictor is to be trusted."""
     relearnt: int = 512
     """Of the latest episodes, how many the agent learns from anew after a round."""
     late_only: bool = True
@@ -56,18 +58,21 @@ def observe(env: FiniteEnv, states: np.ndarray, rng: np.random.Generator) -> np.
 
 
 class CreditedAgent:
-    """Direct Q estimation on redistributed reward.
+    """Direct Q estimation on redistributed reward, as far as the predictor is trusted; Monte Carlo for the rest.
 
-    Until the predictor explains held-out lessons, the table moves towards Monte Carlo returns; then it starts afresh on
-    redistributed reward, which is of another scale. After each round of training the latest episodes are redistributed
-    and learnt from anew.
+    Two tables learn side by side, one from the environment's own reward and one from the redistributed reward, which is
+    of another scale. The agent acts by their mixture, weighted by the predictor's quality q on held-out lessons. Both
+    updates are linear in the reward, so for a constant q this is the table of the mixed reward; and when q falls, the
+    other table is there, up to date. After each round of training the latest episodes are redistributed and learnt from
+    anew.
 
     Args:
         env: the task.
         build: the redistribution.
         structure: of the predictor's LSTM.
         seed: of table, predictor and lessons.
-        learning_rate: of the table.
+        learning_rate: of the table of redistributed reward.
+        plain_learning_rate: of the table of the environment's own reward, as without credit.
         config: see `CreditConfig`.
     """
 
@@ -78,6 +83,7 @@ class CreditedAgent:
         structure: Structure | str,
         seed: int,
         learning_rate: float = 0.1,
+        plain_learning_rate: float = 0.1,
         config: CreditConfig | None = None,
     ) -> None:
         self.env, self.seed, self.config = env, seed, config or CreditConfig()
@@ -91,25 +97,24 @@ class CreditedAgent:
         )
         self.online = OnlinePredictor(
             predictor,
-            LessonBuffer(capacity=self.config.capacity, seed=seed),
+            LessonBuffer(self.config.capacity, holdout_capacity=self.config.held_out, seed=seed),
             self.config.training,
             train_every=self.config.train_every,
             min_lessons=self.config.min_lessons,
         )
         self.redistributor = build(predictor)
-        self.trusted = False
         self.episodes = 0
         self._rng = np.random.default_rng([seed, 2])
-        self._learning_rate = learning_rate
-        self._before = MonteCarlo(env.model, [seed], learning_rate)
-        self._after = DirectQ(env.model, [seed], learning_rate)
+        self._plain = MonteCarlo(env.model, [seed], plain_learning_rate)
+        self._credit = DirectQ(env.model, [seed], learning_rate)
         self.latest: list[tuple[Rollout, list[Lesson]]] = []
         """The latest episodes, and what the predictor sees of them."""
 
     @property
     def values(self) -> Floats:
-        """The table, `[1, T, S, A]`."""
-        return (self._after if self.trusted else self._before).values
+        """What the agent acts by, `[1, T, S, A]`."""
+        q = self.online.q
+        return q * self._credit.values + (1.0 - q) * self._plain.values
 
     def learn(self, rollout: Rollout) -> None:
         """Learn from N finished episodes; train if it is time."""
@@ -121,12 +126,10 @@ class CreditedAgent:
         self.episodes += len(lessons)
         self.online.train_every = max(self.config.train_every, self.episodes // 4)
         trained = self.online.train_if_due(self.episodes)
-        self.trusted = self.trusted or self.online.q > 0.0
-        if not self.trusted:
-            self._one_by_one(self._before, rollout)
-            return
-        for earlier, known in self.latest if trained else self.latest[-1:]:
-            self._one_by_one(self._after, earlier._replace(rewards=self.redistribute(earlier, known)))
+        self._one_by_one(self._plain, rollout)
+        if self.online.version:
+            for earlier, known in self.latest if trained else self.latest[-1:]:
+                self._one_by_one(self._credit, earlier._replace(rewards=self.redistribute(earlier, known)))
 
     def lessons(self, rollout: Rollout) -> list[Lesson]:
         """The episodes as the predictor sees them."""

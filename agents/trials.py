@@ -94,7 +94,7 @@ def _baselines(job: Job) -> dict[int, Result]:
 def _credited(job: Job) -> Result:
     task, env = job.task, _environment(job.task)
     credit, _, structure = job.arm.partition("/")
-    agent = CreditedAgent(env, REDISTRIBUTORS[credit], structure, job.seeds[0])
+    agent = CreditedAgent(env, REDISTRIBUTORS[credit], structure, job.seeds[0], plain_learning_rate=task.learning_rate)
     history = learn_with_credit(env, agent, task.exploration, task.episodes)
     rollouts, lessons = zip(*agent.latest[-10:], strict=True)
     rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
