@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,9 +86,10 @@ class ReturnPredictor(nn.Module):
                 # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
                 bias[i] = -3.0
             else:
-                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 1 to so many steps, and write
-                # the less the longer.
-                bias[f] = torch.empty_like(bias[f]).uniform_(1.0, _LONGEST_MEMORY - 1.0).log()
+                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 2 to so many steps, and write
+                # the less the longer; spread evenly over the orders of magnitude, since most of what a return depends
+                # on is recent and a sum over hundreds of steps is hard to keep right.
+                bias[f] = torch.empty_like(bias[f]).uniform_(0.0, math.log(_LONGEST_MEMORY - 1.0))
                 bias[i] = -bias[f]
         self.constrain_()
 
