@@ -56,11 +56,15 @@ def selected(options: Options) -> Suite:
         raise ValueError(f"no suite {options.suite!r}; choose one of {', '.join(SUITES)}")
     suite = SUITES[options.suite]
     tasks = tuple(
-        replace(task, arms=tuple(arm for arm in task.arms if options.arms in arm))
+        replace(
+            task,
+            arms=tuple(arm for arm in task.arms if options.arms in arm),
+            side_arms=tuple(arm for arm in task.side_arms if options.arms in arm),
+        )
         for task in suite.tasks
         if options.tasks in task.env
     )
-    if not any(task.arms for task in tasks):
+    if not any(task.arms + task.side_arms for task in tasks):
         raise ValueError(f"no task and arm of suite {options.suite} match {options.tasks!r} and {options.arms!r}")
     return replace(suite, tasks=tasks)
 
