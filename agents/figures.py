@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agents.suites import LEARNERS, Task
+from agents.arms import LEARNERS
+from agents.suites import Task
 from agents.trials import Result
 
 Member = tuple[Task, dict[str, list[Result]]]

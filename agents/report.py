@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.arms import LEARNERS, has_credit
 from agents.figures import draw_curves, draw_delays
 from agents.harness import read_result, result_path
 from agents.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
-from agents.suites import LEARNERS, SUITES, Suite, Task
-from agents.trials import Job, Result
+from agents.suites import SUITES, Suite, Task
+from agents.trials import Result
 from agents.versions import environment_versions
 
 Table = dict[str, list[Result]]
@@ -40,11 +41,11 @@ that were not run are missing from the tables; the column *solved* says how many
 """
 
 
-def collect(task: Task, seeds: int, folder: Path) -> Table:
+def collect(suite: Suite, task: Task, folder: Path) -> Table:
     """All results of a task that are there."""
     table: Table = {}
-    for arm in task.arms:
-        paths = [result_path(folder, Job(task, arm, (seed,)), seed) for seed in range(seeds)]
+    for arm in (*task.arms, *task.side_arms):
+        paths = [result_path(folder, task, arm, seed) for seed in suite.seeds_of(task, arm)]
         if found := [read_result(path) for path in paths if path.is_file()]:
             table[arm] = found
     return table
@@ -57,7 +58,7 @@ def write_report(page: Path, folder: Path, names: Sequence[str] = ("tabular", "p
     versions = ", ".join(f"{key} {value}" for key, value in environment_versions().items())
     parts = [_INTRODUCTION.format(suite=names[0], versions=versions)]
     for name in names:
-        tables = [(task, collect(task, SUITES[name].seeds, folder)) for task in SUITES[name].tasks]
+        tables = [(task, collect(SUITES[name], task, folder)) for task in SUITES[name].tasks]
         tables = [(task, table) for task, table in tables if table]
         if tables:
             parts += _suite_sections(name, SUITES[name], tables, figures)
@@ -77,7 +78,7 @@ def _suite_sections(name: str, suite: Suite, tables: list[tuple[Task, Table]], f
             draw_delays(figures / f"{name}_{family}_delay.png", members)
             parts.append(f"![Learning time of {family} against its delay](figures/{name}_{family}_delay.png)\n")
     parts += ["### Where the agents ended\n", final_scores(tables)]
-    if credited := [(task, table) for task, table in tables if any("/" in arm for arm in table)]:
+    if credited := [(task, table) for task, table in tables if any(has_credit(arm) for arm in table)]:
         parts += ["### Credit\n", credit_table(credited)]
     return [*parts, failures(tables)]
 
@@ -165,7 +166,7 @@ def credit_table(tables: Sequence[tuple[Task, Table]]) -> str:
     rows = []
     for task, table in tables:
         for arm, results in table.items():
-            if "/" in arm:
+            if has_credit(arm):
                 values = [_median(results, key) for key in columns]
                 rows.append([task.env.rpartition("/")[2], arm, *(f"{value:.3g}" for value in values)])
     note = (
