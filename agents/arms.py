@@ -56,6 +56,18 @@ OTHER_CREDITS = ("oracle", "uniform", "rrd")
 """Credits without a return predictor."""
 
 DEEP_EXPLANATIONS = ("difference", "lrp")
+DEEP_CREDITS = (
+    "lrp/leaky",
+    "lrp/markov",
+    "lrp/accumulator",
+    "lrp/output-gated",
+    "lrp/standard",
+    "difference/markov",
+    "difference/output-gated",
+    "difference/standard",
+)
+"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same."""
+
 DEEP = ("dense", "none", "recurrent_ppo")
 """Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
 

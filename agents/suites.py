@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.arms import BASELINES
+from agents.arms import BASELINES, DEEP, DEEP_CREDITS
 from agents.lockstep import Exploration
 
 MAIN_CREDITS = ("lrp/leaky", "difference/markov", "oracle")
@@ -13,7 +13,6 @@ SIDE = (
     "lrp/markov",
     "lrp/accumulator",
     "lrp/standard",
-    "difference/leaky",
     "rrd",
     "uniform",
     "integrated_gradients/markov",
@@ -45,6 +44,8 @@ class Task:
     exploration: Exploration = field(default_factory=Exploration)
     timesteps: int | None = None
     """Environment steps of a deep agent (PPO); None for tabular agents."""
+    evaluation_episodes: int = 200
+    """Episodes that a deep agent plays after training."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,18 @@ _BOMBS = tuple(
     )
 )
 _CHOICES = tuple(
-    Task(f"rudder_lrp/Choice{delay}-v0", side_arms=side, goal=goal, published=published, learning_rate=0.003)
-    for delay, goal, published, side in (
-        (40, 2700, "MC 40k, Q(lambda) 469k", SIDE),
-        (100, 3300, "MC 88.5k", SIDE),
-        (500, 3100, "MC 235k", SIDE[:-1]),  # integrated gradients would take half an hour a run
+    Task(
+        f"rudder_lrp/Choice{delay}-v0",
+        side_arms=side,
+        goal=goal,
+        published=published,
+        baseline_episodes=episodes,
+        learning_rate=0.003,
+    )
+    for delay, goal, published, episodes, side in (
+        (40, 2700, "MC 40k, Q(lambda) 469k", 10_000, SIDE),
+        (100, 3300, "MC 88.5k", 10_000, SIDE),
+        (500, 3100, "MC 235k", 4_000, SIDE[:-1]),  # integrated gradients would take half an hour a run
     )
 )
 _TRACES = tuple(
@@ -109,8 +117,6 @@ _PLAIN = tuple(
     )
     for task in _BOMBS
 )
-_DEEP = ("dense", "none", "lrp/leaky", "difference/markov", "lrp/markov", "lrp/accumulator")
-
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         tuple(
@@ -128,11 +134,12 @@ SUITES: dict[str, Suite] = {
     "plain_exploration": Suite(_PLAIN, seeds=20, cap_seconds=3600.0),
     "deep": Suite(
         (
-            Task("LunarLander-v3", arms=_DEEP, timesteps=300_000),
-            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], timesteps=1_000_000),
+            Task("LunarLander-v3", arms=(*DEEP, *DEEP_CREDITS), timesteps=300_000),
+            Task("rudder_lrp/KeyToDoor-v0", arms=(*DEEP[1:], *DEEP_CREDITS), timesteps=200_000),
+            Task("Hopper-v5", arms=(*DEEP, *DEEP_CREDITS), timesteps=300_000),
         ),
         seeds=5,
-        cap_seconds=4 * 3600.0,
+        cap_seconds=2 * 3600.0,
     ),
 }
 """By name; `quick` takes under ten minutes on two cores."""

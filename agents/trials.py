@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import agents.runs
-from agents.arms import LEARNERS, build_credit, check_arm
+from agents.arms import DEEP, LEARNERS, build_credit, check_arm
 from agents.credited import CreditedAgent
 from agents.credits import CreditConfig
 from agents.fidelity import fidelity_report
@@ -110,13 +110,21 @@ def _summary(task: Task, history: History) -> Result:
 
 def _deep(job: Job) -> Result:
     credit, _, structure = job.arm.partition("/")
-    plain = job.arm in ("dense", "none")
+    plain = job.arm in DEEP
     config = AgentConfig(
         env=job.task.env,
+        algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
         credit=Credit.NONE if plain else Credit(credit),
         structure=Structure(structure or Structure.MARKOV),
         delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
         seed=job.seeds[0],
     )
-    result = agents.runs.run(config, job.task.timesteps or 0)
-    return {"episodes": result.episodes, "final_return": result.final_return, "curve": result.curve}
+    result = agents.runs.run(config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes)
+    return {
+        "episodes": result.episodes,
+        "final_return": round(result.final_return, 3),
+        "evaluation": round(result.evaluation, 3),
+        "outcomes": result.outcomes,
+        "learning_seconds": round(result.seconds, 1),
+        "curve": result.curve,
+    }
