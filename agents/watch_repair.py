@@ -25,7 +25,7 @@ WINDOW, SHARE = 750, 0.95
 BEST = [REPAIR if profit > 0 else DECLINE for profit in MEAN_PROFIT]
 """The right decision for each brand."""
 
-TRAINING = TrainingConfig(updates=100, batch_size=32, learning_rate=1e-2)
+TRAINING = TrainingConfig(updates=100, following_updates=100, batch_size=32, learning_rate=1e-2)
 
 Learn = Callable[[list[State], Episode], None]
 """Takes the visited states and the finished episode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Lesson:
     def __len__(self) -> int:
         return len(self.rewards)
 
-    @property
+    @cached_property
     def episode_return(self) -> float:
         """Undiscounted sum of the true rewards."""
         return float(self.rewards.sum())
@@ -49,7 +50,7 @@ class Lesson:
         """Rewards that the features show, `[T]`: all but the last one, which is the answer."""
         return np.append(self.rewards[:-1], 0.0)
 
-    @property
+    @cached_property
     def outstanding(self) -> Array:
         """What of the return is not yet paid after each step, `[T]`: what there is to predict."""
         return self.episode_return - np.cumsum(self.paid)

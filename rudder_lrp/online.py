@@ -95,7 +95,7 @@ class OnlinePredictor:
             return False
         self.predictor.normalizer.merge(self._unseen)
         self._unseen = RunningNormalizer(len(self.predictor.features))
-        self.quality = self.trainer.train(self.lessons)
+        self.quality = self.trainer.train(self.lessons, self.quality.q)
         self.version += 1
         return True
 

@@ -37,6 +37,7 @@ class Target(StrEnum):
         return lesson.outstanding if self is Target.OUTSTANDING else lesson.outstanding[-1:]
 
 
+_EVALUATED_AT_ONCE = 16  # lessons of similar length, so that little is padding
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
 
 
@@ -45,7 +46,10 @@ class TrainingConfig:
     """How a predictor is trained."""
 
     updates: int = 30
-    """Gradient steps of one call."""
+    """Gradient steps of one call, while nothing is explained yet."""
+    following_updates: int = 10
+    """Gradient steps of one call once held-out lessons are fully explained, so that the predictor only has to follow
+    the policy; between the two in proportion to the explained variance. No more than `updates`."""
     batch_size: int = 32
     """Lessons of one gradient step."""
     batch_steps: int = 2048
@@ -108,7 +112,10 @@ def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson], target: Targ
     late = np.array([lesson.outstanding[-1] for lesson in lessons])
     if len(late) < 2 or late.var() == 0.0:
         return NO_QUALITY
-    last, along = losses(predictor, LessonBatch.collate(lessons), target)
+    by_length = sorted(lessons, key=len)
+    groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
+    parts = [losses(predictor, LessonBatch.collate(group), target) for group in groups]
+    last, along = (torch.cat(errors) for errors in zip(*parts, strict=True))
     variance = late.var() / float(predictor.return_scale) ** 2
     return Quality(1.0 - float(last.mean()) / variance, float(last.mean()), float(along.mean()))
 
@@ -130,9 +137,11 @@ class Trainer:
 
     def nothing_to_predict(self, lessons: LessonBuffer) -> str | None:
         """A sentence that says why no lesson differs from the others, if that is so."""
-        values = {value for lesson in lessons.training for value in self.config.target.values(lesson).tolist()}
-        if len(values) > 1:
-            return None
+        values: set[float] = set()
+        for lesson in lessons.training:
+            values.update(self.config.target.values(lesson).tolist())
+            if len(values) > 1:
+                return None
         returns = {lesson.episode_return for lesson in lessons.training}
         if len(returns) < 2:
             return (
@@ -145,8 +154,12 @@ class Trainer:
             "of the training to 'outstanding'"
         )
 
-    def train(self, lessons: LessonBuffer) -> Quality:
-        """Do `config.updates` gradient steps on the training part; return the quality on the held-out part.
+    def train(self, lessons: LessonBuffer, explained: float = 0.0) -> Quality:
+        """Do gradient steps on the training part; return the quality on the held-out part.
+
+        Args:
+            lessons: to learn from.
+            explained: share of the held-out variance that was explained before, which says how many steps it takes.
 
         Raises:
             ValueError: if there is nothing to predict.
@@ -155,7 +168,9 @@ class Trainer:
             raise ValueError(nothing)
         variance_last = self._normalise(lessons)
         config = self.config
-        for chosen in lessons.batches(config.updates, config.batch_size, config.batch_steps):
+        spared = max(config.updates - config.following_updates, 0)
+        updates = config.updates - round(explained * spared)
+        for chosen in lessons.batches(updates, config.batch_size, config.batch_steps):
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
         return evaluate(self.predictor, lessons.held_out, config.target)

@@ -6,7 +6,7 @@ in `info["true_reward"]`.
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 
 from rudder_lrp.causal import CausalCredit
 from rudder_lrp.episodes import Array, Observations, map_arrays
+
+if TYPE_CHECKING:
+    _VectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
+else:
+    _VectorWrapper = VectorWrapper  # generic only since Gymnasium 1.3
 
 
 class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
@@ -52,7 +57,7 @@ def _batch_of_one(values: Any) -> Observations:
     return map_arrays(lambda array: np.array(array)[None], values)
 
 
-class RedistributedVectorReward(VectorWrapper[Any, Any, Any, Any, Any]):
+class RedistributedVectorReward(_VectorWrapper):
     """The same for N environments at once, in every autoreset mode.
 
     Args:

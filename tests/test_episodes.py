@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rudder_lrp.episodes import Episode, EpisodeRecorder
+from rudder_lrp.episodes import Episode, repair_terminal
 
 
 def test_episode_knows_its_return_and_length() -> None:
@@ -31,49 +31,14 @@ def test_dict_observations_are_checked_leaf_by_leaf() -> None:
         Episode({"a": np.zeros((4, 1)), "b": np.zeros((3, 1))}, np.zeros(3), np.zeros(3))
 
 
-def test_recorder_cuts_the_stream_and_puts_the_terminal_observation_back() -> None:
-    recorder = EpisodeRecorder(2)
-    recorder.start(np.array([[0.0], [10.0]]))
-    none_done = np.array([False, False])
-    _, finished = recorder.record(np.array([5, 6]), np.array([[1.0], [11.0]]), np.ones(2), none_done, [{}, {}])
-    assert finished == {}
-    infos = [{"terminal_observation": np.array([2.0]), "TimeLimit.truncated": True}, {}]
-    transitions, finished = recorder.record(
-        np.array([7, 8]), np.array([[100.0], [12.0]]), np.array([3.0, 0.0]), np.array([True, False]), infos
-    )
-    assert transitions.next_observations.tolist() == [[2.0], [12.0]]
-    assert transitions.observations.tolist() == [[1.0], [11.0]]
-    episode = finished[0]
-    assert episode.observations[:, 0].tolist() == [0.0, 1.0, 2.0]
-    assert episode.actions.tolist() == [5, 7]
-    assert episode.rewards.tolist() == [1.0, 3.0]
-    assert episode.truncated
-    transitions, _ = recorder.record(np.array([0, 0]), np.array([[101.0], [13.0]]), np.ones(2), none_done, [{}, {}])
-    assert transitions.observations.tolist() == [[100.0], [12.0]]
+def test_terminal_observations_are_put_back_in_place_of_those_after_the_reset() -> None:
+    after = {"a": np.array([[9.0], [1.0]])}
+    infos = [{"terminal_observation": {"a": np.array([2.0])}}, {}]
+    repaired = repair_terminal(after, np.array([True, False]), infos)
+    assert repaired["a"][:, 0].tolist() == [2.0, 1.0]
+    assert after["a"][:, 0].tolist() == [9.0, 1.0]
 
 
-def test_recorder_cuts_dict_observations() -> None:
-    recorder = EpisodeRecorder(1)
-    recorder.start({"a": np.array([[0.0]])})
-    infos = [{"terminal_observation": {"a": np.array([1.0])}}]
-    _, finished = recorder.record(np.array([0]), {"a": np.array([[9.0]])}, np.ones(1), np.array([True]), infos)
-    assert finished[0].observations["a"][:, 0].tolist() == [0.0, 1.0]
-
-
-def test_recorder_names_the_environment_that_paid_nan() -> None:
-    recorder = EpisodeRecorder(2)
-    recorder.start(np.zeros((2, 1)))
-    with pytest.raises(ValueError, match="environment 1 paid nan at step 0"):
-        recorder.record(np.zeros(2), np.zeros((2, 1)), np.array([0.0, np.nan]), np.zeros(2, dtype=bool), [{}, {}])
-
-
-def test_recorder_asks_for_the_terminal_observation() -> None:
-    recorder = EpisodeRecorder(1)
-    recorder.start(np.zeros((1, 1)))
+def test_a_missing_terminal_observation_is_asked_for() -> None:
     with pytest.raises(ValueError, match="environment 0 is done, but its info lacks 'terminal_observation'"):
-        recorder.record(np.zeros(1), np.zeros((1, 1)), np.zeros(1), np.array([True]), [{}])
-
-
-def test_recorder_must_be_started() -> None:
-    with pytest.raises(RuntimeError, match="reset"):
-        EpisodeRecorder(1).record(np.zeros(1), np.zeros((1, 1)), np.zeros(1), np.array([False]), [{}])
+        repair_terminal(np.zeros((1, 1)), np.array([True]), [{}])

@@ -44,6 +44,10 @@ def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
     for summary in result("lunar_lander")["arms"].values():
         row = f"| {summary['mean']} | {summary['way_from_delayed_to_dense']} | "
         assert row + ", ".join(map(str, summary["final_returns"])) in text
+    seconds = {arm: summary["median_seconds"] for arm, summary in result("lunar_lander")["arms"].items()}
+    for arm in ("lrp/leaky", "difference/markov"):
+        assert f"{seconds[arm]} s" in text
+        assert f"({seconds[arm] / seconds['none']:.2f} times)" in " ".join(text.split())
     for summary in result("key_to_door")["arms"].values():
         returns, paid = summary["evaluations"], [outcome["paid"] for outcome in summary["outcomes"]]
         row = f"| {sum(returns) / len(returns):.1f} | {min(returns)} | {max(returns)} | {min(paid)} to {max(paid)} |"
@@ -53,3 +57,13 @@ def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
         row = f"| {agent['wall_ratio']:.2f} | {agent['processor_ratio']:.2f} |"
         assert row in text
         assert name == "alone" or row in page
+
+
+def test_the_speed_of_lrp_on_its_page_is_that_of_the_result_files() -> None:
+    page = (README.parent / "docs" / "lrp.md").read_text()
+    one, two = result("lrp_speed_one_thread"), result("lrp_speed")
+    for key in (key for key in two if key.startswith("LRP /")):
+        cells = [f"{one[key][s]['ratio']} / {two[key][s]['ratio of wall times']}" for s in ("standard", "markov")]
+        assert " | ".join(cells) in page
+    for rival in two["times faster than"]:
+        assert " / ".join(str(part["times faster than"][rival]["wall time"]) for part in (one, two)) in page

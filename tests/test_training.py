@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rudder_lrp.lessons import Lesson, LessonBatch
+from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.training import Target, TrainingConfig, evaluate, fit, losses
+from rudder_lrp.training import Target, Trainer, TrainingConfig, evaluate, fit, losses
 from tests.conftest import SPACES, make_episode
 
 
@@ -67,3 +67,18 @@ def test_same_seed_same_training() -> None:
         return torch.cat([p.detach().flatten() for p in predictor.parameters()])
 
     assert torch.equal(weights(), weights())
+
+
+def test_the_more_a_predictor_explains_the_less_it_is_updated() -> None:
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    lessons = LessonBuffer()
+    for _ in range(20):
+        lessons.add(Lesson.from_episode(make_episode(rng, 4), predictor.features))
+    trainer = Trainer(predictor, TrainingConfig(updates=9, following_updates=3))
+    updates: list[int] = []
+    trainer.optimizer.register_step_post_hook(lambda *_: updates.append(1))
+    for explained, expected in ((0.0, 9), (0.5, 6), (1.0, 3)):
+        updates.clear()
+        trainer.train(lessons, explained)
+        assert len(updates) == expected
