@@ -1,51 +1,18 @@
-"""A tabular agent that learns from redistributed reward, its predictor trained on the way."""
+"""A tabular agent that learns from redistributed reward, as far as it is to be trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from agents.learners import DirectQ, MonteCarlo
+from agents.credits import Credit, CreditConfig
+from agents.learners import DirectQ, Learner, MonteCarlo
 from agents.lockstep import Rollout
 from envs.finite import FiniteEnv, Floats
 from rudder_lrp.episodes import Episode
-from rudder_lrp.features import Encoding
-from rudder_lrp.lessons import Lesson, LessonBuffer
-from rudder_lrp.lstm import Structure
-from rudder_lrp.online import OnlinePredictor
-from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.redistribution import Redistributor
-from rudder_lrp.training import TrainingConfig
-
-Build = Callable[[ReturnPredictor], Redistributor]
-"""From a predictor to the redistribution that explains it."""
-
-
-@dataclass(frozen=True)
-class CreditConfig:
-    """How the predictor of a tabular agent learns; the same for every credit and task."""
-
-    hidden_size: int = 16
-    """Cells of the LSTM."""
-    encoding: Encoding = Encoding.CHANGES
-    """What of the observations the predictor sees; states here are categories and counts."""
-    train_every: int = 50
-    """Episodes between two rounds of training, at first; later a quarter of the episodes so far."""
-    min_lessons: int = 100
-    """No training before."""
-    capacity: int = 2048
-    """Lessons kept."""
-    relearnt: int = 512
-    """Of the latest episodes, how many the agent learns from anew after a round."""
-    late_only: bool = True
-    """Redistribute the payment of the last step alone, and leave what was paid before it where it is: a reward that
-    comes in time needs no other credit, and its noise would drown the rest."""
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(updates=50, following_updates=50, batch_size=32, learning_rate=1e-2)
-    )
-    """One round."""
+from rudder_lrp.features import TransitionFeatures
+from rudder_lrp.lessons import Lesson
 
 
 def observe(env: FiniteEnv, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -56,101 +23,72 @@ def observe(env: FiniteEnv, states: np.ndarray, rng: np.random.Generator) -> np.
 
 
 class CreditedAgent:
-    """Direct Q estimation on redistributed reward.
+    """Direct Q estimation on redistributed reward, as far as the credit is trusted; Monte Carlo for the rest.
 
-    Until the predictor explains held-out lessons, the table moves towards Monte Carlo returns; then it starts afresh on
-    redistributed reward, which is of another scale. After each round of training the latest episodes are redistributed
-    and learnt from anew.
+    Two tables learn side by side, one from the environment's own reward and one from the redistributed reward, which is
+    of another scale. The agent acts by their mixture, weighted by the trust q. Both updates are linear in the reward,
+    so for a constant q this is the table of the mixed reward; and when q falls, the other table is there, up to date.
+    After each round of training the latest episodes are redistributed and learnt from anew.
 
     Args:
         env: the task.
-        build: the redistribution.
-        structure: of the predictor's LSTM.
-        seed: of table, predictor and lessons.
-        learning_rate: of the table.
+        credit: redistributes.
+        seed: of the tables.
+        learning_rate: of the table of redistributed reward.
+        plain_learning_rate: of the table of the environment's own reward, as without credit.
         config: see `CreditConfig`.
     """
 
     def __init__(
         self,
         env: FiniteEnv,
-        build: Build,
-        structure: Structure | str,
+        credit: Credit,
         seed: int,
         learning_rate: float = 0.1,
+        plain_learning_rate: float = 0.1,
         config: CreditConfig | None = None,
     ) -> None:
-        self.env, self.seed, self.config = env, seed, config or CreditConfig()
-        predictor = ReturnPredictor.for_spaces(
-            env.observation_space,
-            env.action_space,
-            structure=structure,
-            hidden_size=self.config.hidden_size,
-            encoding=self.config.encoding,
-            seed=seed,
-        )
-        self.online = OnlinePredictor(
-            predictor,
-            LessonBuffer(capacity=self.config.capacity, seed=seed),
-            self.config.training,
-            train_every=self.config.train_every,
-            min_lessons=self.config.min_lessons,
-        )
-        self.redistributor = build(predictor)
-        self.trusted = False
+        self.env, self.credit, self.seed, self.config = env, credit, seed, config or CreditConfig()
         self.episodes = 0
-        self._rng = np.random.default_rng([seed, 2])
-        self._learning_rate = learning_rate
-        self._before = MonteCarlo(env.model, [seed], learning_rate)
-        self._after = DirectQ(env.model, [seed], learning_rate)
         self.latest: list[tuple[Rollout, list[Lesson]]] = []
-        """The latest episodes, and what the predictor sees of them."""
+        """The latest episodes, and what a predictor sees of them."""
+        self._features = TransitionFeatures(env.observation_space, env.action_space, self.config.encoding)
+        self._rng = np.random.default_rng([seed, 2])
+        self._plain = MonteCarlo(env.model, [seed], plain_learning_rate)
+        self._credited = DirectQ(env.model, [seed], learning_rate)
 
     @property
     def values(self) -> Floats:
-        """The table, `[1, T, S, A]`."""
-        return (self._after if self.trusted else self._before).values
+        """What the agent acts by, `[1, T, S, A]`."""
+        q = self.credit.q
+        return q * self._credited.values + (1.0 - q) * self._plain.values
 
     def learn(self, rollout: Rollout) -> None:
-        """Learn from N finished episodes; train if it is time."""
+        """Learn from N finished episodes; train the credit if it is time."""
         lessons = self.lessons(rollout)
         self.latest.append((rollout, lessons))
         del self.latest[: -self.config.relearnt // len(lessons)]
-        for lesson in lessons:
-            self.online.observe(lesson)
         self.episodes += len(lessons)
-        self.online.train_every = max(self.config.train_every, self.episodes // 4)
-        trained = self.online.train_if_due(self.episodes)
-        self.trusted = self.trusted or self.online.q > 0.0
-        if not self.trusted:
-            self._one_by_one(self._before, rollout)
-            return
-        for earlier, known in self.latest if trained else self.latest[-1:]:
-            self._one_by_one(self._after, earlier._replace(rewards=self.redistribute(earlier, known)))
+        changed = self.credit.learn(lessons, self.episodes)
+        _one_by_one(self._plain, rollout)
+        if self.credit.q:
+            for earlier, known in self.latest if changed else self.latest[-1:]:
+                _one_by_one(self._credited, earlier._replace(rewards=self.credit.targets(earlier, known)))
 
     def lessons(self, rollout: Rollout) -> list[Lesson]:
-        """The episodes as the predictor sees them."""
+        """The episodes as a predictor sees them; their payment is the one at the last step, the others came in time."""
         seen = observe(self.env, rollout.states, self._rng)
         lessons = []
         for at, n in enumerate(rollout.lengths):
             rewards = rollout.rewards[at, :n]
-            episode = Episode(seen[at, : n + 1], rollout.actions[at, :n], rewards)
-            lesson = Lesson.from_episode(episode, self.online.predictor.features)
-            lessons.append(replace(lesson, rewards=_last_only(rewards)) if self.config.late_only else lesson)
+            lesson = Lesson.from_episode(Episode(seen[at, : n + 1], rollout.actions[at, :n], rewards), self._features)
+            lessons.append(replace(lesson, rewards=_last_only(rewards)))
         return lessons
 
-    def redistribute(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
-        """Redistributed rewards `[N, T]`, what is not redistributed included."""
-        rewards = np.zeros_like(rollout.rewards)
-        for row, paid, lesson, credit in zip(
-            rewards, rollout.rewards, lessons, self.redistributor.redistribute(lessons), strict=True
-        ):
-            row[: len(lesson)] = paid[: len(lesson)] - lesson.rewards + credit
-        return rewards
 
-    def _one_by_one(self, learner: MonteCarlo | DirectQ, rollout: Rollout) -> None:
-        for at in range(len(rollout.lengths)):
-            learner.learn(Rollout(*(part[at : at + 1] for part in rollout)))
+def _one_by_one(learner: Learner, rollout: Rollout) -> None:
+    for at in range(len(rollout.lengths)):
+        learner.learn(Rollout(*(part[at : at + 1] for part in rollout)))
 
 
 def _last_only(rewards: Floats) -> Floats:

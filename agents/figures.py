@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agents.suites import LEARNERS, Task
+from agents.arms import DEEP, LEARNERS
+from agents.suites import Task
 from agents.trials import Result
 
 Member = tuple[Task, dict[str, list[Result]]]
@@ -20,7 +21,9 @@ _COLORS = mpl.colormaps["tab10"].colors
 
 
 def _style(arms: Sequence[str], arm: str) -> dict[str, object]:
-    return {"color": _COLORS[arms.index(arm) % 10], "linestyle": "--" if arm in LEARNERS else "-", "label": arm}
+    place = arms.index(arm)
+    plain = ("--", ":")[place // 10] if arm in (*LEARNERS, *DEEP) else ("-", "-.")[place // 10]
+    return {"color": _COLORS[place % 10], "linestyle": plain, "label": arm}
 
 
 def _arms(members: Sequence[Member]) -> list[str]:
@@ -51,6 +54,26 @@ def draw_curves(path: Path, members: Sequence[Member]) -> None:
         panel.set(xscale="log", xlabel="episodes", title=task.env.rpartition("/")[2])
     panels[0].set_ylabel("expected return of the greedy policy")
     _save(figure, path, max(panels, key=lambda panel: len(panel.get_lines())))
+
+
+def draw_deep_curves(path: Path, task: Task, table: dict[str, list[Result]]) -> None:
+    """Mean true return of the 100 episodes before against environment steps: the mean of the seeds, and their range."""
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    panel = figure.subplots()
+    arms = list(table)
+    for arm, results in table.items():
+        curves = [np.array(result["curve"]) for result in results if result.get("curve")]
+        if not curves:
+            continue
+        steps = np.linspace(max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves), 50)
+        returns = np.array([np.interp(steps, *curve.T) for curve in curves])
+        style = _style(arms, arm)
+        panel.plot(steps, returns.mean(axis=0), linewidth=1.4, **style)
+        panel.fill_between(
+            steps, returns.min(axis=0), returns.max(axis=0), color=style["color"], alpha=0.08, linewidth=0
+        )
+    panel.set(xlabel="environment steps", ylabel="true return", title=task.env.rpartition("/")[2])
+    _save(figure, path, panel)
 
 
 def draw_delays(path: Path, members: Sequence[Member]) -> None:

@@ -13,7 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from agents.suites import Suite
+from agents.credits import CreditConfig
+from agents.suites import Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
 
 FORMAT = 1
@@ -22,12 +23,23 @@ FORMAT = 1
 Perform = Callable[[Job], dict[int, Result]]
 
 
-def result_path(folder: Path, job: Job, seed: int) -> Path:
-    """Where the result of a run belongs; the name changes with the task's settings."""
-    settings = {key: value for key, value in asdict(job.task).items() if key not in ("arms", "goal", "published")}
+def result_path(folder: Path, task: Task, arm: str, seed: int) -> Path:
+    """Where the result of a run belongs; the name changes with the settings of the task and of the credits."""
+    settings = _deep_settings(task) if task.timesteps else _tabular_settings(task)
     fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    task = job.task.env.rpartition("/")[2]
-    return folder / f"{task}_{fingerprint}" / f"{job.arm.replace('/', '-')}_{seed}.json"
+    name = task.env.rpartition("/")[2]
+    return folder / f"{name}_{fingerprint}" / f"{arm.replace('/', '-')}_{seed}.json"
+
+
+def _deep_settings(task: Task) -> dict[str, Any]:
+    return {"env": task.env, "timesteps": task.timesteps}
+
+
+def _tabular_settings(task: Task) -> dict[str, Any]:
+    config, names = CreditConfig(), ("env", "episodes", "baseline_episodes", "learning_rate", "exploration")
+    credit = {key: value for key, value in asdict(config).items() if key != "training"}
+    credit |= {key: getattr(config.training, key) for key in ("updates", "batch_size", "learning_rate")}
+    return {name: value for name, value in asdict(task).items() if name in names} | {"credit": credit}
 
 
 def read_result(path: Path) -> Result:
@@ -69,10 +81,9 @@ def open_jobs(suite: Suite, folder: Path) -> list[Job]:
     open_ = []
     for task in suite.tasks:
         check(task)
-        for job in jobs(task, list(range(suite.seeds))):
-            missing = tuple(seed for seed in job.seeds if not _done(result_path(folder, job, seed)))
-            if missing:
-                open_.append(Job(task, job.arm, missing))
+        for arm in (*task.arms, *task.side_arms):
+            seeds = suite.seeds_of(task, arm)
+            open_ += jobs(task, arm, [seed for seed in seeds if not _done(result_path(folder, task, arm, seed))])
     return open_
 
 
@@ -93,13 +104,13 @@ def run_suite(suite: Suite, folder: Path, processes: int, perform: Perform = per
 def _guarded(job: Job, cap_seconds: float, folder: Path, perform: Perform) -> str:
     """Run a job in its own process; write what became of it."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["agents.trials"])
+    context.set_forkserver_preload(["agents.trials", "torch._dynamo"])  # the second one is what Adam imports, 3 s
     answers: Any = context.Queue()
     process = context.Process(target=_answer, args=(job, perform, answers), daemon=True)
     process.start()
     results = _await(process, answers, cap_seconds, job)
     for seed, result in results.items():
-        write_result(result_path(folder, job, seed), job, seed, result)
+        write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
     return str(results[job.seeds[0]]["status"])
 
 
@@ -155,5 +166,5 @@ def run_suite_on_ray(suite: Suite, folder: Path, perform: Perform = perform) -> 
         except Exception as error:
             results = _alike(job, {"status": "crashed", "reason": f"{type(error).__name__}: {error}"})
         for seed, result in results.items():
-            write_result(result_path(folder, job, seed), job, seed, result)
+            write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
         yield job, str(results[job.seeds[0]]["status"])

@@ -73,6 +73,21 @@ class MonteCarlo(Learner):
         return returns_to_go(rollout.rewards)
 
 
+class LateMonteCarlo(Learner):
+    """What the step paid, and the payment of the last step, for every step.
+
+    No rival but a control: it knows, as the arms with credit do, that only the last payment comes late, and has no
+    other credit.
+    """
+
+    def targets(self, rollout: Rollout) -> Floats:
+        """See `Learner.targets`."""
+        late = rollout.rewards[np.arange(len(rollout.lengths)), rollout.lengths - 1]
+        targets = rollout.rewards + late[:, None]
+        targets[np.arange(len(late)), rollout.lengths - 1] = late
+        return targets
+
+
 class QLambda(Learner):
     """Watkins's Q(lambda): the trace is cut before an action that is not greedy; lambda = 0 is Q-learning."""
 

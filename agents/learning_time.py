@@ -76,6 +76,6 @@ def learn_with_credit(env: FiniteEnv, agent: CreditedAgent, exploration: Explora
     for episode in range(EVERY, episodes + 1, EVERY):
         agent.learn(_play(env.model, agent.values, [rng], EVERY, exploration, episode))
         worth.append(greedy_returns(env.model, agent.values)[0])
-        if agent.trusted and trusted_at is None:
+        if agent.credit.q and trusted_at is None:
             trusted_at = episode
     return History(np.array(worth), trusted_at)

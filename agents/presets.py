@@ -42,7 +42,9 @@ _HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "DQN": {},
     "SAC": _SMALL,
     "TD3": _SMALL,
+    "RecurrentPPO": {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01},
 }
+_RECURRENT = "RecurrentPPO"
 
 
 class Credit(StrEnum):
@@ -74,7 +76,7 @@ class AgentConfig:
     env: str = "rudder_lrp/KeyToDoor-v0"
     """Id of a registered environment."""
     algo: str = "PPO"
-    """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3."""
+    """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3; RecurrentPPO without credit."""
     credit: Credit = Credit.LRP
     """Where the agent's reward comes from."""
     structure: Structure = Structure.LEAKY
@@ -129,9 +131,12 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     Raises:
         ValueError: if algorithm, environment or their combination with the credit is not supported.
         TypeError: if a space is not supported.
+        ImportError: naming the extra, if sb3-contrib is needed and not installed.
     """
-    if config.algo not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(ALGORITHMS)}")
+    if config.algo not in _HYPERPARAMETERS:
+        raise ValueError(f"unknown algorithm {config.algo!r}; choose one of {', '.join(_HYPERPARAMETERS)}")
+    if config.algo == _RECURRENT and config.credit is not Credit.NONE:
+        raise ValueError(f"{_RECURRENT} stands for memory in place of credit, got credit {config.credit}; use PPO")
     env = make_environment(config)
     # A copy, because Stable-Baselines3 adds to the policy's options.
     hyperparameters = deepcopy(_HYPERPARAMETERS[config.algo]) | {"seed": config.seed, "device": "cpu"} | options
@@ -159,10 +164,22 @@ def _episodic_buffer(algo: str, credit: EpisodicCredit) -> dict[str, Any]:
 
 
 def _construct(config: AgentConfig, env: VecEnv, hyperparameters: dict[str, Any]) -> BaseAlgorithm:
+    policy = "MlpLstmPolicy" if config.algo == _RECURRENT else "MlpPolicy"
     try:
-        return ALGORITHMS[config.algo]("MlpPolicy", env, **hyperparameters)
+        return _algorithm(config.algo)(policy, env, **hyperparameters)
     except AssertionError as error:  # how Stable-Baselines3 refuses a space
         raise ValueError(f"{config.algo} cannot act in {config.env}: {error}; choose another algorithm") from error
+
+
+def _algorithm(name: str) -> type[BaseAlgorithm]:
+    if name != _RECURRENT:
+        return ALGORITHMS[name]
+    try:
+        from sb3_contrib import RecurrentPPO
+    except ImportError as error:
+        raise ImportError(f'{name} is part of sb3-contrib: pip install "rudder-lrp[contrib]"') from error
+    algorithm: type[BaseAlgorithm] = RecurrentPPO
+    return algorithm
 
 
 def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:

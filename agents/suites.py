@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.learners import Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.arms import BASELINES, DEEP_CREDITS
 from agents.lockstep import Exploration
-from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, UniformRedistributor
 
-LEARNERS: dict[str, type[Learner]] = {
-    "monte_carlo": MonteCarlo,
-    "q_lambda": QLambda,
-    "sarsa_lambda": SarsaLambda,
-    "look_back": LookBack,
-}
-"""Tabular arms that learn from the environment's own reward."""
-
-REDISTRIBUTORS: dict[str, type[Redistributor]] = {
-    "difference": DifferenceRedistributor,
-    "lrp": LRPRedistributor,
-    "uniform": UniformRedistributor,
-}
-"""Credits; an arm is `credit/structure`."""
-
-BASELINES = tuple(LEARNERS)
-CREDITS = ("lrp/leaky", "difference/markov", "lrp/markov", "lrp/accumulator", "uniform/markov")
+MAIN_CREDITS = ("lrp/leaky", "difference/markov", "oracle")
+CONTROL = "late_monte_carlo"
+SIDE = (
+    "lrp/markov",
+    "lrp/accumulator",
+    "lrp/standard",
+    "rrd",
+    "uniform",
+    "integrated_gradients/markov",
+)
+"""Credits that run with fewer seeds."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +26,10 @@ class Task:
 
     env: str
     """Id of a registered environment."""
-    arms: tuple[str, ...] = (*BASELINES, *CREDITS)
-    """Learners, credits `credit/structure`; for deep agents also dense and none."""
+    arms: tuple[str, ...] = (*BASELINES, CONTROL, *MAIN_CREDITS)
+    """See `agents.arms`."""
+    side_arms: tuple[str, ...] = ()
+    """Arms that run with fewer seeds."""
     goal: int | None = None
     """Episodes to 90 % of the optimum, published for RUDDER."""
     published: str = ""
@@ -49,6 +44,8 @@ class Task:
     exploration: Exploration = field(default_factory=Exploration)
     timesteps: int | None = None
     """Environment steps of a deep agent (PPO); None for tabular agents."""
+    evaluation_episodes: int = 200
+    """Episodes that a deep agent plays after training."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,26 @@ class Suite:
     seeds: int
     cap_seconds: float
     """Wall time after which a job is given up: all the seeds of a baseline, or one run of an agent with credit."""
+    side_seeds: int = 3
+    """Seeds of the side arms."""
+
+    def seeds_of(self, task: Task, arm: str) -> list[int]:
+        """The seeds that an arm runs with."""
+        return list(range(min(self.side_seeds, self.seeds) if arm in task.side_arms else self.seeds))
 
 
 _HELD = Exploration(persistence=0.9)
 
 _BOMBS = tuple(
-    Task(f"rudder_lrp/Bomb{delay}-v0", goal=goal, published=published, learning_rate=0.1, exploration=_HELD)
+    Task(
+        f"rudder_lrp/Bomb{delay}-v0",
+        side_arms=SIDE,
+        goal=goal,
+        published=published,
+        episodes=1500,
+        learning_rate=0.1,
+        exploration=_HELD,
+    )
     for delay, goal, published in (
         (6, 457, "MCTS 89.5k, MC 10.5M, Q(lambda) 56M"),
         (10, 1800, ""),
@@ -72,15 +83,22 @@ _BOMBS = tuple(
     )
 )
 _CHOICES = tuple(
-    Task(f"rudder_lrp/Choice{delay}-v0", goal=goal, published=published, episodes=episodes, learning_rate=0.003)
-    for delay, goal, published, episodes in (
-        (40, 2700, "MC 40k, Q(lambda) 469k", 600),
-        (100, 3300, "MC 88.5k", 600),
-        (500, 3100, "MC 235k", 400),
+    Task(
+        f"rudder_lrp/Choice{delay}-v0",
+        side_arms=side,
+        goal=goal,
+        published=published,
+        baseline_episodes=episodes,
+        learning_rate=0.003,
+    )
+    for delay, goal, published, episodes, side in (
+        (40, 2700, "MC 40k, Q(lambda) 469k", 10_000, SIDE),
+        (100, 3300, "MC 88.5k", 10_000, SIDE),
+        (500, 3100, "MC 235k", 4_000, SIDE[:-1]),  # integrated gradients would take half an hour a run
     )
 )
 _TRACES = tuple(
-    Task(f"rudder_lrp/TraceBack{delay}-v0", goal=goal, published=published)
+    Task(f"rudder_lrp/TraceBack{delay}-v0", side_arms=SIDE, goal=goal, published=published)
     for delay, goal, published in (
         (10, 852, "look-back 10k, SARSA(lambda) 48k"),
         (15, 1150, "look-back 19.8k, SARSA(lambda) 139k"),
@@ -88,9 +106,19 @@ _TRACES = tuple(
     )
 )
 _PLAIN = tuple(
-    Task(task.env, arms=BASELINES, goal=task.goal, learning_rate=0.1, exploration=Exploration()) for task in _BOMBS
+    Task(
+        task.env,
+        arms=BASELINES,
+        side_arms=("lrp/leaky", "oracle"),
+        goal=task.goal,
+        published=task.published,
+        episodes=3000,
+        learning_rate=0.1,
+    )
+    for task in _BOMBS
 )
-_DEEP = ("dense", "none", "lrp/leaky", "difference/markov", "lrp/markov", "lrp/accumulator")
+_DEEP = ("dense", "none", *DEEP_CREDITS)
+_MEMORY = ("recurrent_ppo",)  # takes 6 to 14 ms a step on one core, an hour a run
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
@@ -109,11 +137,12 @@ SUITES: dict[str, Suite] = {
     "plain_exploration": Suite(_PLAIN, seeds=20, cap_seconds=3600.0),
     "deep": Suite(
         (
-            Task("LunarLander-v3", arms=_DEEP, timesteps=300_000),
-            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], timesteps=1_000_000),
+            Task("LunarLander-v3", arms=_DEEP, side_arms=_MEMORY, timesteps=300_000),
+            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], side_arms=_MEMORY, timesteps=200_000),
+            Task("Hopper-v5", arms=_DEEP, side_arms=_MEMORY, timesteps=300_000),
         ),
         seeds=5,
-        cap_seconds=4 * 3600.0,
+        cap_seconds=2 * 3600.0,
     ),
 }
 """By name; `quick` takes under ten minutes on two cores."""

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 
 import agents.runs
+from agents.arms import DEEP, LEARNERS, build_credit, check_arm
 from agents.credited import CreditedAgent
+from agents.credits import CreditConfig
 from agents.fidelity import fidelity_report
 from agents.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from agents.lockstep import Rollout
 from agents.presets import AgentConfig, Credit, Delay
-from agents.suites import LEARNERS, REDISTRIBUTORS, Task
+from agents.suites import Task
 from envs.finite import FiniteEnv
 from rudder_lrp.lstm import Structure
 
@@ -43,23 +45,14 @@ def check(task: Task) -> None:
     """
     if task.env not in gym.registry:
         raise ValueError(f"no environment {task.env!r}; gymnasium.pprint_registry() lists the ids there are")
-    for arm in task.arms:
-        credit, _, structure = arm.partition("/")
-        known = credit in REDISTRIBUTORS and structure in {s.value for s in Structure}
-        if not known and arm not in LEARNERS and not (task.timesteps and arm in ("dense", "none")):
-            raise ValueError(
-                f"no arm {arm!r} for {task.env}; there are {', '.join(LEARNERS)}, and credit/structure with credit one "
-                f"of {', '.join(REDISTRIBUTORS)} and structure one of {', '.join(Structure)}; dense and none for PPO"
-            )
+    for arm in (*task.arms, *task.side_arms):
+        check_arm(arm, task.env, deep=task.timesteps is not None)
 
 
-def jobs(task: Task, seeds: list[int]) -> list[Job]:
-    """All jobs of a task: agents without credit go side by side, the others alone."""
-    return [
-        Job(task, arm, group)
-        for arm in task.arms
-        for group in ([tuple(seeds)] if arm in LEARNERS else [(seed,) for seed in seeds])
-    ]
+def jobs(task: Task, arm: str, seeds: list[int]) -> list[Job]:
+    """The jobs of an arm: agents without credit go side by side, the others alone."""
+    groups = [tuple(seeds)] if arm in LEARNERS else [(seed,) for seed in seeds]
+    return [Job(task, arm, group) for group in groups if group]
 
 
 def perform(job: Job) -> dict[int, Result]:
@@ -93,8 +86,9 @@ def _baselines(job: Job) -> dict[int, Result]:
 
 def _credited(job: Job) -> Result:
     task, env = job.task, _environment(job.task)
-    credit, _, structure = job.arm.partition("/")
-    agent = CreditedAgent(env, REDISTRIBUTORS[credit], structure, job.seeds[0])
+    (seed,), config = job.seeds, CreditConfig()
+    credit = build_credit(job.arm, env, task.exploration.epsilon, seed, config)
+    agent = CreditedAgent(env, credit, seed, plain_learning_rate=task.learning_rate, config=config)
     history = learn_with_credit(env, agent, task.exploration, task.episodes)
     rollouts, lessons = zip(*agent.latest[-10:], strict=True)
     rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
@@ -116,13 +110,21 @@ def _summary(task: Task, history: History) -> Result:
 
 def _deep(job: Job) -> Result:
     credit, _, structure = job.arm.partition("/")
-    plain = job.arm in ("dense", "none")
+    plain = job.arm in DEEP
     config = AgentConfig(
         env=job.task.env,
+        algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
         credit=Credit.NONE if plain else Credit(credit),
         structure=Structure(structure or Structure.MARKOV),
         delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
         seed=job.seeds[0],
     )
-    result = agents.runs.run(config, job.task.timesteps or 0)
-    return {"episodes": result.episodes, "final_return": result.final_return, "curve": result.curve}
+    result = agents.runs.run(config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes)
+    return {
+        "episodes": result.episodes,
+        "final_return": round(result.final_return, 3),
+        "evaluation": round(result.evaluation, 3),
+        "outcomes": result.outcomes,
+        "learning_seconds": round(result.seconds, 1),
+        "curve": result.curve,
+    }

@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py --suite quick
     python scripts/benchmark.py --suite tabular --processes 2
+    python scripts/benchmark.py --suite tabular --arms lrp --seeds 5
     python scripts/benchmark.py --suite tabular --ray
     python scripts/benchmark.py --suite tabular --report-only
 
@@ -34,6 +35,8 @@ class Options:
     """Only tasks whose id contains this."""
     arms: str = ""
     """Only arms whose name contains this."""
+    seeds: int | None = None
+    """Only the first so many seeds; all that the suite asks for by default."""
     results: Path = Path("results/benchmarks")
     """One small file a run."""
     processes: int = 2
@@ -56,13 +59,17 @@ def selected(options: Options) -> Suite:
         raise ValueError(f"no suite {options.suite!r}; choose one of {', '.join(SUITES)}")
     suite = SUITES[options.suite]
     tasks = tuple(
-        replace(task, arms=tuple(arm for arm in task.arms if options.arms in arm))
+        replace(
+            task,
+            arms=tuple(arm for arm in task.arms if options.arms in arm),
+            side_arms=tuple(arm for arm in task.side_arms if options.arms in arm),
+        )
         for task in suite.tasks
         if options.tasks in task.env
     )
-    if not any(task.arms for task in tasks):
+    if not any(task.arms + task.side_arms for task in tasks):
         raise ValueError(f"no task and arm of suite {options.suite} match {options.tasks!r} and {options.arms!r}")
-    return replace(suite, tasks=tasks)
+    return replace(suite, tasks=tasks, seeds=min(suite.seeds, options.seeds or suite.seeds))
 
 
 def _run(options: Options, suite: Suite) -> Iterator[tuple[Job, str]]:

@@ -1,5 +1,6 @@
 """Episodes to rewards with the same sum: one file a method, one base that guarantees the sum."""
 
+from rudder_lrp.redistribution.attributed import AttributionRedistributor
 from rudder_lrp.redistribution.base import Redistributor, Residual, place_residual
 from rudder_lrp.redistribution.difference import DifferenceRedistributor
 from rudder_lrp.redistribution.lrp import LRPRedistributor
@@ -7,6 +8,7 @@ from rudder_lrp.redistribution.stream import ContributionStream
 from rudder_lrp.redistribution.uniform import UniformRedistributor
 
 __all__ = [
+    "AttributionRedistributor",
     "ContributionStream",
     "DifferenceRedistributor",
     "LRPRedistributor",

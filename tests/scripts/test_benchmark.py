@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.harness import open_jobs, read_result, result_path, run_suite, run_suite_on_ray
+from agents.harness import open_jobs, read_result, result_path, run_suite, run_suite_on_ray, write_result
+from agents.lockstep import Exploration
+from agents.presets import AgentConfig, build_agent
 from agents.report import write_report
 from agents.suites import SUITES, Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
@@ -38,15 +40,19 @@ def test_every_suite_names_only_what_exists() -> None:
 
 
 def test_seeds_of_a_baseline_share_a_job_and_those_of_a_credit_do_not() -> None:
-    assert [(job.arm, job.seeds) for job in jobs(TASK, [0, 1])] == [
-        ("monte_carlo", (0, 1)),
-        ("lrp/accumulator", (0,)),
-        ("lrp/accumulator", (1,)),
-    ]
+    assert [job.seeds for job in jobs(TASK, "monte_carlo", [0, 1])] == [(0, 1)]
+    assert [job.seeds for job in jobs(TASK, "lrp/accumulator", [0, 1])] == [(0,), (1,)]
+
+
+def test_side_arms_run_with_fewer_seeds(tmp_path: Path) -> None:
+    suite = Suite((replace(TASK, side_arms=("rrd",)),), seeds=4, cap_seconds=60.0, side_seeds=2)
+    ran = [(job.arm, job.seeds) for job in open_jobs(suite, tmp_path)]
+    assert ran[0] == ("monte_carlo", (0, 1, 2, 3))
+    assert [seeds for arm, seeds in ran if arm == "rrd"] == [(0,), (1,)]
 
 
 def test_a_baseline_and_a_credit_run_and_say_what_they_measured() -> None:
-    baseline, credited = [perform(job)[0] for job in jobs(TASK, [0])]
+    baseline, credited = [perform(Job(TASK, arm, (0,)))[0] for arm in TASK.arms]
     assert baseline["episodes"] == 100
     assert credited["episodes"] == 160
     assert {"solved_at", "trusted_at", "on_decisive", "rank_correlation", "steps_moved_back"} <= credited.keys()
@@ -58,7 +64,7 @@ def test_one_that_crashes_dies_or_meets_the_cap_is_recorded_and_the_others_go_on
     suite = Suite((replace(TASK, arms=arms),), seeds=1, cap_seconds=2.0)
     ended = {job.arm: status for job, status in run_suite(suite, tmp_path, 2, pretend)}
     assert ended == dict(zip(arms, ("crashed", "crashed", "capped", "finished"), strict=True))
-    reasons = [read_result(result_path(tmp_path, Job(suite.tasks[0], arm, (0,)), 0)).get("reason") for arm in arms]
+    reasons = [read_result(result_path(tmp_path, suite.tasks[0], arm, 0)).get("reason") for arm in arms]
     assert "the predictor burst" in reasons[0]
     assert "ended with 3" in reasons[1]
     assert "2 s" in reasons[2]
@@ -72,16 +78,17 @@ def test_a_suite_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_other_settings_do_not_take_over_old_results(tmp_path: Path) -> None:
-    job = Job(TASK, "monte_carlo", (0,))
-    other = Job(replace(TASK, learning_rate=0.5), "monte_carlo", (0,))
-    published = Job(replace(TASK, goal=3), "monte_carlo", (0,))
-    assert result_path(tmp_path, job, 0) != result_path(tmp_path, other, 0)
-    assert result_path(tmp_path, job, 0) == result_path(tmp_path, published, 0)
+    def path(task: Task) -> Path:
+        return result_path(tmp_path, task, "monte_carlo", 0)
+
+    assert path(TASK) != path(replace(TASK, learning_rate=0.5))
+    assert path(TASK) != path(replace(TASK, exploration=Exploration(persistence=0.5)))
+    assert path(TASK) == path(replace(TASK, goal=3, side_arms=("rrd",)))
 
 
 @pytest.mark.parametrize(("text", "says"), [("{", "damaged"), ("[1]", "damaged"), ('{"format": 0}', "format 0")])
 def test_a_damaged_or_foreign_result_is_named(tmp_path: Path, text: str, says: str) -> None:
-    path = result_path(tmp_path, Job(TASK, "monte_carlo", (1,)), 1)
+    path = result_path(tmp_path, TASK, "monte_carlo", 1)
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(ValueError, match=says) as error:
@@ -133,25 +140,52 @@ def test_the_report_shows_losses_and_failures_like_wins(tmp_path: Path, monkeypa
         return {seed: {**one, "curve": curve, "on_decisive": 0.9} for seed in job.seeds}
 
     for task in tasks:
-        for job in jobs(task, [0, 1]):
-            _record(results, job, learn)
+        for arm in arms:
+            for job in jobs(task, arm, [0, 1]):
+                _record(results, job, learn)
     page = write_report(tmp_path / "page.md", results, ["tabular"]).read_text()
     assert "| TraceBack10-v0 | difference/markov | 130 | 130 | 2/2 |" in page
     assert "| TraceBack10-v0 | monte_carlo | > 100 | > 100 | 0/2 |" in page
+    assert "| TraceBack10-v0 | difference/markov | monte_carlo | > 0.769 |" in page  # no shorter than half of its run
+    assert "| TraceBack10-v0 | lrp/markov | monte_carlo | not solved |" in page
     assert "rudder_lrp/TraceBack15-v0 lrp/markov seed 1: crashed (RuntimeError: the predictor burst)" in page
     assert (tmp_path / "figures" / "tabular_TraceBack_delay.png").stat().st_size > 5000
     assert (tmp_path / "figures" / "tabular_TraceBack_curves.png").stat().st_size > 5000
 
 
-def _record(folder: Path, job: Job, learn: object) -> None:
-    from agents.harness import write_result
+DEEP_TASK = Task(
+    "LunarLander-v3", arms=("dense", "none", "recurrent_ppo", "lrp/markov"), timesteps=2048, evaluation_episodes=2
+)
 
+
+def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = Suite((DEEP_TASK,), seeds=1, cap_seconds=300.0)
+    monkeypatch.setitem(SUITES, "deep", suite)
+    for arm in DEEP_TASK.arms[1:]:
+        job = Job(DEEP_TASK, arm, (0,))
+        write_result(result_path(tmp_path, DEEP_TASK, arm, 0), job, 0, perform(job)[0])
+    assert [job.arm for job in open_jobs(suite, tmp_path)] == ["dense"]
+    dense = {"status": "finished", "final_return": 1e3, "evaluation": 7.0, "curve": [[1000, 0.0], [2048, 1e3]]}
+    write_result(result_path(tmp_path, DEEP_TASK, "dense", 0), Job(DEEP_TASK, "dense", (0,)), 0, dense)
+    assert open_jobs(suite, tmp_path) == []
+    page = write_report(tmp_path / "page.md", tmp_path, ["deep"]).read_text()
+    assert "| LunarLander-v3 | dense | 1 | 1000.0 [1000.0, 1000.0] | 7.0 [7.0, 7.0] | 1.00 |" in page
+    assert "| LunarLander-v3 | recurrent_ppo | 1 |" in page
+    assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
+
+
+def test_memory_and_credit_do_not_mix() -> None:
+    with pytest.raises(ValueError, match="RecurrentPPO stands for memory in place of credit"):
+        build_agent(AgentConfig(algo="RecurrentPPO", env="CartPole-v1"))
+
+
+def _record(folder: Path, job: Job, learn: object) -> None:
     try:
         results = learn(job)
     except RuntimeError as error:
         results = {seed: {"status": "crashed", "reason": f"RuntimeError: {error}"} for seed in job.seeds}
     for seed, result in results.items():
-        write_result(result_path(folder, job, seed), job, seed, result)
+        write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
 
 
 @pytest.mark.slow

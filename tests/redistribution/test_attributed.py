@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rudder_lrp.attribution import IntegratedGradients
+from rudder_lrp.lrp import LRP
+from rudder_lrp.lstm import Structure
+from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.redistribution import AttributionRedistributor, LRPRedistributor
+from tests.conftest import SPACES, make_episode
+
+
+def predictor_of(structure: Structure) -> ReturnPredictor:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure, hidden_size=6, seed=2)
+    predictor.rescale_(mean=-40.0, scale=30.0)
+    return predictor
+
+
+def test_lrp_as_an_attribution_is_lrp_as_a_redistribution() -> None:
+    predictor = predictor_of(Structure.MARKOV)
+    episodes = [make_episode(np.random.default_rng(0), steps) for steps in (9, 4)]
+    ours = AttributionRedistributor(predictor, LRP(predictor.lstm, predictor.readout)).redistribute(episodes)
+    for rewards, known in zip(ours, LRPRedistributor(predictor).redistribute(episodes), strict=True):
+        np.testing.assert_allclose(rewards, known, atol=1e-5)
+
+
+@pytest.mark.parametrize("structure", [Structure.STANDARD, Structure.LEAKY])
+def test_integrated_gradients_sum_to_the_prediction_less_that_of_nothing(structure: Structure) -> None:
+    predictor = predictor_of(structure).double()
+    reads = "cell" if structure.reads_cell else "hidden"
+    attribution = IntegratedGradients(predictor.lstm, predictor.readout, steps=64, reads=reads)
+    redistributor = AttributionRedistributor(predictor, attribution)
+    features = torch.randn(2, 12, len(predictor.features), dtype=torch.float64)
+    lengths = torch.tensor([12, 7])
+    with torch.no_grad():
+        found = redistributor.contributions(features, lengths)
+        last = predictor(features)[[0, 1], lengths - 1]
+        mean = predictor.normalizer.mean.double().expand_as(features)
+        nothing = predictor(mean)[[0, 1], lengths - 1]
+    torch.testing.assert_close(found.sum(1), predictor.return_scale * (last - nothing), rtol=0, atol=1e-5)
+    assert not found[1, 7:].any()
+    assert not redistributor.causal
