@@ -18,7 +18,7 @@ def result(name: str) -> dict:
 @pytest.mark.parametrize("task", [task for task in TASKS if "cost" not in task])
 def test_the_returns_of_the_off_policy_section_are_those_of_its_result_files(task) -> None:
     record = result(task)
-    none, credit, dense = (record["arms"][arm] for arm in ("none", "lrp/leaky", "dense"))
+    none, credit, dense = (record["arms"][arm] for arm in ("none", "lrp/accumulator", "dense"))
     returns = " | ".join(f"{arm['mean_evaluation']:.1f}" for arm in (none, credit, dense))
     evaluations = ", ".join(f"{value:.0f}" for value in credit["evaluations"])
     row = f"| {record['timesteps']:,} | {len(record['seeds'])} | {returns} | {credit['way_by_evaluation']:.2f} |"
@@ -28,7 +28,7 @@ def test_the_returns_of_the_off_policy_section_are_those_of_its_result_files(tas
 
 @pytest.mark.parametrize("cost", [task for task in TASKS if "cost" in task])
 def test_the_cost_of_the_off_policy_section_is_that_of_its_result_file(cost) -> None:
-    agent = result(cost)["agents"]["causal, leaky"]
+    agent = result(cost)["agents"]["causal, accumulator"]
     page = " ".join(PAGE.split())
     assert f"{agent['wall_ratio']:.2f} times the wall time" in page
     assert f"{agent['processor_ratio']:.2f} times the processor time" in page
