@@ -1,8 +1,8 @@
 """Train the same agent with several credits over several seeds, side by side, and write one small result file.
 
     python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output results/lunar_lander.json
-    python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms dense none lrp/leaky --timesteps 20000 \
-        --output results/pendulum.json
+    python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms lrp/accumulator dense none \
+        --timesteps 20000 --evaluation-episodes 50 --output results/pendulum.json
 
 Each finished run is kept under `--runs`, so that an interrupted comparison goes on where it stopped.
 """
