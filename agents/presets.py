@@ -36,15 +36,17 @@ _ON_POLICY = ("PPO", "A2C")
 # The RL Zoo's learning rate for Pendulum, and networks that are large enough for the dense reward of small tasks.
 _SMALL: dict[str, Any] = {"learning_rate": 1e-3, "learning_starts": 1000, "policy_kwargs": {"net_arch": [64, 64]}}
 
+_PPO: dict[str, Any] = {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01}
+_RECURRENT = "RecurrentPPO"
+
 _HYPERPARAMETERS: dict[str, dict[str, Any]] = {
-    "PPO": {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01},
+    "PPO": _PPO,
     "A2C": {},
     "DQN": {},
     "SAC": _SMALL,
     "TD3": _SMALL,
-    "RecurrentPPO": {"n_steps": 256, "batch_size": 256, "ent_coef": 0.01},
+    _RECURRENT: _PPO,
 }
-_RECURRENT = "RecurrentPPO"
 
 
 class Credit(StrEnum):

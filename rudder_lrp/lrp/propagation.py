@@ -38,15 +38,15 @@ class Factors(NamedTuple):
     slots: Tensor
     """Slot 0 carries `A_t` to `c_{t-1}`, the next ones turn it into the `s_t` of the rows g, i, f, and the last one
     turns the relevance of `h_t` into that of the row o, `[T, B, 1 + rows, H]`. A sweep replaces them by the `s_t`."""
-    of_cell: Tensor | None
+    of_cell: Tensor | None = None
     """Share of `c_t` in `o * tanh(c)`, `[T, B, H]`; None for all of it."""
-    lost: Tensor | None
+    lost: Tensor | None = None
     """Share of `A_t` that sum and products in the cell lose, `[T, B, H]`; on demand."""
-    lost_at_output: Tensor | None
+    lost_at_output: Tensor | None = None
     """The same of the relevance of `h_t`."""
-    units: Tensor | None
+    units: Tensor | None = None
     """Slots filled from `A_t`, for a unit of relevance of their term of the cell's sum; only to conserve."""
-    absorbed: Tensor | None
+    absorbed: Tensor | None = None
     """`b + eps * sign(z)` of the rows, `[T, B, rows, H]`; on demand."""
 
 
@@ -62,7 +62,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     if account or rules.conserve or rules.pays_gates:
         return _propagate_in_full(direction, arrivals, rules, account)
     weights = cell_input_weights(direction, rules)
-    factors = Factors(_slots_slab_by_slab(direction, rules), None, None, None, None, None)
+    factors = Factors(_slots_slab_by_slab(direction, rules))
     Sweep(direction, arrivals, factors, weights.U, conserve=False).run()
     relevance = torch.empty_like(direction.inputs)
     for steps in slabs(direction.h):
@@ -112,7 +112,7 @@ def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, ru
     kept = torch.mul(gates.f, before, out=slots[:, :, 0]).div_(stable)
     if shares is None:
         torch.div(written, stabilize(rows[0].z, eps), out=slots[:, :, 1])
-        return _with_losses(Factors(slots, None, None, None, None, None), c, stable, rows, rules, account)
+        return _with_losses(Factors(slots), c, stable, rows, rules, account)
     kept = kept.clone()
     slots[:, :, 0] = shares.kept
     for at, (share, row) in enumerate(zip((shares.g, shares.i, shares.f, shares.o), rows, strict=True), start=1):
@@ -121,7 +121,7 @@ def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, ru
     for at, product in enumerate((kept, written, written, kept)):
         slots[:, :, at] *= product
     lost = written * (1.0 - shares.i - shares.g) + kept * (1.0 - shares.f - shares.kept)
-    factors = Factors(slots, shares.cell, lost, 1.0 - shares.o - shares.cell, units, None)
+    factors = Factors(slots, shares.cell, lost, 1.0 - shares.o - shares.cell, units)
     return _with_losses(factors, c, stable, rows, rules, account)
 
 
