@@ -19,7 +19,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares, slabs
+from rudder_lrp.lrp.direction import (
+    Account,
+    Direction,
+    Gates,
+    Passed,
+    Row,
+    Shares,
+    rows_and_shares,
+    slabs,
+    unknown_gates,
+)
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -38,7 +48,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     if not (account or _needs_all_cells(arrivals, rules)):
         return Passed(_slab_by_slab(direction, arrivals, rules), None)
-    gates = Gates.of(direction, rules.pays_gates)
+    gates = Gates.of(direction, unknown_gates(direction.weights, rules.pays_gates))
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = arrivals.select(c[1:])
@@ -75,9 +85,10 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Ten
     per_cell = _per_cell(arrivals, direction.last_cell, None, rules.eps)
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
+    unknown = unknown_gates(direction.weights, pays_gates=False)
     for steps in reversed(slabs(direction.h)):
         part = direction.during(steps)
-        gates = Gates.of(part, pays_gates=False)
+        gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)
         gates.scratch[-1] = rho
         _scan(gates.f, per_cell, out=gates.scratch, start=steps.start)

@@ -45,7 +45,7 @@ class Direction(NamedTuple):
             return self.last_cell
         states = self.h
         if cell:
-            gates = Gates.of(self, pays_gates=False)
+            gates = Gates.of(self, unknown_gates(self.weights, pays_gates=False))
             states = gates.cells(self.initial[1])[1:]
         return states[steps, torch.arange(len(steps), device=steps.device)]
 
@@ -101,26 +101,31 @@ class Gates(NamedTuple):
     """Room for states, `[T + 1, B, H]`."""
 
     @classmethod
-    def of(cls, direction: Direction, pays_gates: bool) -> Gates:
-        """Recover them from the hidden states: one matrix product for all that is not known beforehand."""
+    def of(cls, direction: Direction, unknown: LayerWeights) -> Gates:
+        """Recover them from the hidden states and the weights of what is not known: one matrix product for all."""
         steps, batch, hidden = direction.h.shape
-        weights = direction.weights
-        always_open = not pays_gates and weights.is_open(Gate.F)
-        if always_open:
-            weights = LayerWeights(*map(torch.cat, zip(weights.rows(Gate.I), weights.rows(Gate.G), strict=True)))
-        elif not pays_gates:
-            weights = weights.cut(slice(0, 3 * hidden))
-        z = direction.preactivation(weights).unflatten(2, (-1, hidden))
-        gates, z_g = (z[:, :, :1], z[:, :, 1]) if always_open else (z[:, :, :2], z[:, :, 2])
-        i, f = _opened(gates.sigmoid() if pays_gates else gates.sigmoid_())
+        z = direction.preactivation(unknown).unflatten(2, (-1, hidden))
+        blocks = z.shape[2]
+        g = min(blocks - 1, 2)
+        gates, z_g = z[:, :, :g], z[:, :, g]
+        i, f = _opened(gates.sigmoid() if blocks == len(Gate) else gates.sigmoid_())
         scratch = z.new_empty(steps + 1, batch, hidden)
         # tanh(z) = 2 sigmoid(2 z) - 1, which the CPU computes several times faster than tanh.
-        g = torch.mul(z_g, 2.0, out=scratch[1:]).sigmoid_().mul_(2.0).sub_(1.0)
-        return cls(z, z_g, f, i.mul_(g), scratch)
+        written = i.mul_(torch.mul(z_g, 2.0, out=scratch[1:]).sigmoid_().mul_(2.0).sub_(1.0))
+        return cls(z, z_g, f, written, scratch)
 
     def cells(self, initial: Tensor) -> Tensor:
         """Cell states, `[T + 1, B, H]`, the initial one first; in the scratch room."""
         return cell_states(self.written, self.f, initial, out=self.scratch)
+
+
+def unknown_gates(weights: LayerWeights, pays_gates: bool) -> LayerWeights:
+    """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
+    if pays_gates:
+        return weights
+    if weights.is_open(Gate.F):
+        return LayerWeights(*map(torch.cat, zip(weights.rows(Gate.I), weights.rows(Gate.G), strict=True)))
+    return weights.cut(slice(0, Gate.O * weights.U.shape[1]))
 
 
 def _opened(gates: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from rudder_lrp.lrp.direction import (
     cell_input_weights,
     rows_and_shares,
     slabs,
+    unknown_gates,
 )
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
@@ -74,10 +75,10 @@ def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
     """What LRP-all multiplies relevance with, a few steps at once: what they need then stays in the cache."""
     steps, batch, hidden = direction.h.shape
     slots = direction.h.new_empty(steps, batch, 2, hidden)
-    c = direction.initial[1]
+    c, unknown = direction.initial[1], unknown_gates(direction.weights, pays_gates=False)
     for at in slabs(direction.h):
         part = direction.during(at)
-        gates = Gates.of(part, pays_gates=False)
+        gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)
         cells = gates.cells(c)
         stable = stabilize(cells[1:], rules.eps)
@@ -89,7 +90,7 @@ def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
 
 def _propagate_in_full(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """With gates that take relevance, with an account, or to conserve: all steps at once."""
-    gates = Gates.of(direction, rules.pays_gates)
+    gates = Gates.of(direction, unknown_gates(direction.weights, rules.pays_gates))
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     factors = _factors(gates, c, rows, shares, rules, account)
