@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rudder_lrp.episodes import Episode, Observations, Transitions
-from rudder_lrp.images import grid_names, is_image, pool
+from rudder_lrp.images import ImageColumns, grid_names, grid_shape, is_image, pool
 
 Features = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ _CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating ever
 
 
 def flatten(space: spaces.Space[Any], values: Observations) -> Features:
-    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot, images a coarse grid.
+    """Flatten N values of a space to `[N, F]`; discrete ones become one-hot, images a grid.
 
     Raises:
         TypeError: if the space is not supported.
@@ -76,6 +76,18 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
     )
 
 
+def _image_shapes(space: spaces.Space[Any], start: int = 0) -> dict[int, tuple[int, int, int]]:
+    """The grids among the columns of `flatten`: shape by first column."""
+    found: dict[int, tuple[int, int, int]] = {}
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for part in space.values() if isinstance(space, spaces.Dict) else space:
+            found |= _image_shapes(part, start)
+            start += len(feature_names(part, ""))
+    elif isinstance(space, spaces.Box) and is_image(space):
+        found[start] = grid_shape(space)
+    return found
+
+
 class Encoding(StrEnum):
     """What of the observations a transition shows."""
 
@@ -119,6 +131,15 @@ class TransitionFeatures:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def images(self) -> list[ImageColumns]:
+        """The images of the observation among the features, each with its change."""
+        offsets = [0]
+        if self.encoding is Encoding.FULL:
+            offsets.append(len(feature_names(self.observation_space, "")))
+        shapes = _image_shapes(self.observation_space)
+        return [ImageColumns(tuple(offset + at for offset in offsets), shape) for at, shape in shapes.items()]
 
     def check_spaces(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         """Refuse an environment with other spaces.

@@ -1,19 +1,20 @@
-"""Images as features: what a coarse grid sees of them, so that episodes of images fit into memory and into an LSTM.
+"""Images as features: what a grid sees of them, so that episodes of images fit into memory.
 
 Each cell of the grid is the mean brightness of its part of one channel, in [0, 1]. Small things still show, as a
-change of their cell, and the relevance of a cell can be laid over the picture.
+change of their cell, and the relevance of a cell can be laid over the picture. What the cells show together, the
+convolutional network of `rudder_lrp.encoder` learns to see.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-_MOST_FEATURES = 256
-_FINEST = 8
+_MOST_FEATURES = 1024
+_FINEST = 16
 
 
 def is_image(space: spaces.Space[Any]) -> bool:
@@ -26,7 +27,7 @@ def _channels_first(space: spaces.Box) -> bool:
 
 
 def grid_shape(space: spaces.Box) -> tuple[int, int, int]:
-    """Rows, columns and channels of the grid: at most 8 x 8, coarser where there are many channels."""
+    """Rows, columns and channels of the grid: at most 16 x 16, coarser where there are many channels."""
     first = _channels_first(space)
     channels = space.shape[0 if first else 2]
     height, width = space.shape[1:] if first else space.shape[:2]
@@ -51,3 +52,16 @@ def grid_names(space: spaces.Box, prefix: str) -> list[str]:
     """Name the columns of `pool` by row, column and channel of the grid."""
     rows, columns, channels = grid_shape(space)
     return [f"{prefix}[{r},{c},{k}]" for r in range(rows) for c in range(columns) for k in range(channels)]
+
+
+class ImageColumns(NamedTuple):
+    """Where among the features one image is found."""
+
+    starts: tuple[int, ...]
+    """First columns of its grids: the observation's, its change's, whichever are shown."""
+    shape: tuple[int, int, int]
+    """Rows, columns and channels of each grid."""
+
+    def indices(self) -> NDArray[np.int64]:
+        """Columns of its grids, one grid after the other, `[len(starts) * rows * columns * channels]`."""
+        return np.concatenate([start + np.arange(np.prod(self.shape)) for start in self.starts])

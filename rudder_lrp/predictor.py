@@ -10,11 +10,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from rudder_lrp.encoder import FeatureEncoder
 from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.storage import read_tensors, write_tensors
 
-_KIND = "return predictor 1"
+_KIND = "return predictor 2"
 
 
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
@@ -25,6 +26,8 @@ class ReturnPredictor(nn.Module):
 
     What has been paid is known, so the predicted return is what was paid so far plus what is outstanding; where all
     reward comes at the end, nothing is paid before, and the prediction is that of the return itself.
+
+    Images pass through a small convolutional network first, see `rudder_lrp.encoder`.
 
     `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; what is
     outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on.
@@ -52,7 +55,8 @@ class ReturnPredictor(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.normalizer = RunningNormalizer(len(features))
-            self.lstm = nn.LSTM(len(features), hidden_size, batch_first=True)
+            self.encoder = FeatureEncoder(len(features), features.images)
+            self.lstm = nn.LSTM(self.encoder.out_features, hidden_size, batch_first=True)
             self.readout = nn.Linear(hidden_size, 1)
             self._initialise()
         self.register_buffer("return_mean", torch.zeros(()))
@@ -97,9 +101,13 @@ class ReturnPredictor(nn.Module):
         """Put the weights back on the structure after an update."""
         constrain_(self.lstm, self.structure)
 
+    def inputs(self, features: Tensor) -> Tensor:
+        """What the LSTM takes of features `[..., F]`: normalised, and images encoded."""
+        return cast(Tensor, self.encoder(self.normalizer(features)))
+
     def forward(self, features: Tensor) -> Tensor:
         """Predict from features `[B, T, F]` what is outstanding after each step, normalised, `[B, T]`."""
-        inputs = self.normalizer(features)
+        inputs = self.inputs(features)
         outputs, _ = self.lstm(inputs)
         if self.structure.reads_cell:
             before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
@@ -110,7 +118,7 @@ class ReturnPredictor(nn.Module):
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
         # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
-        h, c = torch.lstm_cell(self.normalizer(features), state, *self.lstm.all_weights[0])
+        h, c = torch.lstm_cell(self.inputs(features), state, *self.lstm.all_weights[0])
         return self.read(h, c), (h, c)
 
     def read(self, h: Tensor, c: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ def image_space(*shape: int) -> spaces.Box:
 
 
 def test_a_cell_is_the_mean_brightness_of_its_part() -> None:
-    space = image_space(16, 24, 2)
-    images = np.random.default_rng(0).integers(0, 256, size=(3, 16, 24, 2), dtype=np.uint8)
-    features = flatten(space, images).reshape(3, 8, 8, 2)
-    for row, column, channel in [(0, 0, 0), (7, 7, 1), (3, 5, 0)]:
+    space = image_space(32, 48, 2)
+    images = np.random.default_rng(0).integers(0, 256, size=(3, 32, 48, 2), dtype=np.uint8)
+    features = flatten(space, images).reshape(3, 16, 16, 2)
+    for row, column, channel in [(0, 0, 0), (15, 15, 1), (3, 5, 0)]:
         part = images[:, 2 * row : 2 * row + 2, 3 * column : 3 * column + 3, channel]
         np.testing.assert_allclose(features[:, row, column, channel], part.mean(axis=(1, 2)) / 255.0, rtol=1e-6)
 
@@ -24,7 +24,7 @@ def test_a_cell_is_the_mean_brightness_of_its_part() -> None:
 @pytest.mark.parametrize("shape", [(84, 84, 1), (84, 84, 3), (37, 50, 4), (5, 3, 3), (96, 96, 12)])
 def test_every_pixel_counts_and_the_features_stay_few(shape) -> None:
     space = image_space(*shape)
-    assert len(feature_names(space, "obs")) == np.prod(grid_shape(space)) <= 256
+    assert len(feature_names(space, "obs")) == np.prod(grid_shape(space)) <= 1024
     image = np.full((1, *shape), 255, dtype=np.uint8)
     np.testing.assert_allclose(flatten(space, image), 1.0)
     for pixel in [(0, 0, 0), tuple(size - 1 for size in shape)]:
@@ -44,4 +44,4 @@ def test_channels_come_first_or_last() -> None:
 def test_features_of_images_have_names() -> None:
     features = TransitionFeatures(image_space(36, 36, 1), spaces.Discrete(2))
     assert features.names[0] == "obs[0,0,0]"
-    assert len(features) == 64 + 64 + 2 + 1
+    assert len(features) == 256 + 256 + 2 + 1

@@ -75,7 +75,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
         ReturnPredictor.load(path, *SPACES)
-    with pytest.raises(FileNotFoundError, match="no return predictor 1 at"):
+    with pytest.raises(FileNotFoundError, match="no return predictor 2 at"):
         ReturnPredictor.load(tmp_path / "nothing", *SPACES)
 
 

@@ -33,5 +33,5 @@ class AttributionRedistributor(Redistributor):
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.contributions`."""
         with torch.enable_grad():
-            relevance = self.attribution.attribute(self.predictor.normalizer(features), lengths=lengths)
+            relevance = self.attribution.attribute(self.predictor.inputs(features), lengths=lengths)
         return self.predictor.return_scale * relevance.sum(dim=2)

@@ -50,7 +50,10 @@ class LRPRedistributor(Redistributor):
 
     def explain(self, features: Tensor, lengths: Tensor) -> Explanation:
         """Relevance for the normalised prediction at the last valid step, of features `[B, T, F]`."""
-        return self._lrp.explain(self.predictor.normalizer(features), lengths=lengths)
+        normalised = self.predictor.normalizer(features)
+        explanation = self._lrp.explain(self.predictor.encoder(normalised), lengths=lengths)
+        relevance = self.predictor.encoder.propagate(normalised, explanation.inputs, self._lrp.rules.eps)
+        return explanation._replace(inputs=relevance)
 
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.contributions`."""

@@ -65,6 +65,6 @@ class ContributionStream:
         self._state, self._returns = (h, c), returns
 
     def _run(self, features: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        inputs = self.predictor.normalizer(features)
+        inputs = self.predictor.inputs(features)
         _, (h, c) = self.predictor.lstm(inputs)
         return self.predictor.in_return_units(self.predictor.read(h[0], c[0]))[0], (h[0, 0], c[0, 0])
