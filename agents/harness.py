@@ -95,23 +95,32 @@ def run_suite(suite: Suite, folder: Path, processes: int, perform: Perform = per
     """Run what is missing, each job in a process of its own; yields the jobs with their status as they end."""
     with ThreadPoolExecutor(processes) as pool:
         futures = {
-            pool.submit(_guarded, job, suite.cap_seconds, folder, perform): job for job in open_jobs(suite, folder)
+            pool.submit(_run_and_write, job, suite.cap_seconds, folder, perform): job
+            for job in open_jobs(suite, folder)
         }
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
-def _guarded(job: Job, cap_seconds: float, folder: Path, perform: Perform) -> str:
-    """Run a job in its own process; write what became of it."""
+def _run_and_write(job: Job, cap_seconds: float, folder: Path, perform: Perform) -> str:
+    return _write(folder, job, _guarded(job, cap_seconds, perform))
+
+
+def _write(folder: Path, job: Job, results: dict[int, Result]) -> str:
+    """Write a file for each seed; return the status."""
+    for seed, result in results.items():
+        write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
+    return str(results[job.seeds[0]]["status"])
+
+
+def _guarded(job: Job, cap_seconds: float, perform: Perform) -> dict[int, Result]:
+    """Run a job in its own process; its results, or what became of it."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["agents.trials", "torch._dynamo"])  # the second one is what Adam imports, 3 s
     answers: Any = context.Queue()
     process = context.Process(target=_answer, args=(job, perform, answers), daemon=True)
     process.start()
-    results = _await(process, answers, cap_seconds, job)
-    for seed, result in results.items():
-        write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
-    return str(results[job.seeds[0]]["status"])
+    return _await(process, answers, cap_seconds, job)
 
 
 def _await(process: Any, answers: Any, cap_seconds: float, job: Job) -> dict[int, Result]:
@@ -156,15 +165,13 @@ def run_suite_on_ray(suite: Suite, folder: Path, perform: Perform = perform) -> 
     except ImportError as error:
         raise ImportError('Ray is not installed: pip install "rudder-lrp[ray]"') from error
     ray.init(ignore_reinit_error=True, include_dashboard=False)
-    task = ray.remote(num_cpus=1, max_retries=0)(perform)
-    waiting = {task.remote(job): job for job in open_jobs(suite, folder)}
+    task = ray.remote(num_cpus=1, max_retries=0)(_guarded)
+    waiting = {task.remote(job, suite.cap_seconds, perform): job for job in open_jobs(suite, folder)}
     while waiting:
         (ended,), _ = ray.wait(list(waiting))
         job = waiting.pop(ended)
         try:
             results = ray.get(ended)
-        except Exception as error:
+        except ray.exceptions.RayError as error:  # the machine was lost, or lacks a package
             results = _alike(job, {"status": "crashed", "reason": f"{type(error).__name__}: {error}"})
-        for seed, result in results.items():
-            write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
-        yield job, str(results[job.seeds[0]]["status"])
+        yield job, _write(folder, job, results)

@@ -190,11 +190,28 @@ def _record(folder: Path, job: Job, learn: object) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
-def test_ray_gives_the_same_files(tmp_path: Path) -> None:
-    suite = Suite((replace(TASK, arms=("monte_carlo", "lrp/markov")),), seeds=2, cap_seconds=60.0)
-    ended = [(job.arm, status) for job, status in run_suite_on_ray(suite, tmp_path, pretend)]
-    assert sorted(ended) == [("lrp/markov", "crashed")] * 2 + [("monte_carlo", "finished")]
-    assert open_jobs(suite, tmp_path) == []
+def test_ray_gives_what_local_processes_give(tmp_path: Path) -> None:
+    arms = ("monte_carlo", "lrp/accumulator")
+    suite = Suite((replace(TASK, arms=arms), replace(TASK, arms=arms[1:], episodes=5)), seeds=2, cap_seconds=300.0)
+    ended = {"local": list(run_suite(suite, tmp_path / "local", 2))}
+    ended["ray"] = list(run_suite_on_ray(suite, tmp_path / "ray"))
+    assert open_jobs(suite, tmp_path / "ray") == []
+    for runs in ended.values():
+        outcomes = sorted((job.task.episodes, job.arm, status) for job, status in runs)
+        assert outcomes == [(5, "lrp/accumulator", "crashed")] * 2 + [
+            *[(160, "lrp/accumulator", "finished")] * 2,
+            (160, "monte_carlo", "finished"),
+        ]
+    for path in (tmp_path / "local").rglob("*.json"):
+        other = tmp_path / "ray" / path.relative_to(tmp_path / "local")
+        assert read_result(path) | {"seconds": 0} == read_result(other) | {"seconds": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
+def test_ray_gives_up_a_run_at_the_cap(tmp_path: Path) -> None:
+    suite = Suite((replace(TASK, arms=("lrp/accumulator",), episodes=10**6),), seeds=1, cap_seconds=1.0)
+    assert [status for _, status in run_suite_on_ray(suite, tmp_path)] == ["capped"]
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
