@@ -44,7 +44,9 @@ class CreditConfig:
     relearnt: int = 512
     """Of the latest episodes, how many the agent learns from anew after a round."""
     training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(updates=100, following_updates=100, batch_size=32, learning_rate=1e-2)
+        default_factory=lambda: TrainingConfig(
+            updates=100, following_updates=100, batch_size=32, learning_rate=1e-2, variation_weight=0.005
+        )
     )
     """One round."""
 

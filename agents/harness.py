@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from agents.arms import has_credit
 from agents.credits import CreditConfig
 from agents.suites import Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
@@ -24,8 +25,8 @@ Perform = Callable[[Job], dict[int, Result]]
 
 
 def result_path(folder: Path, task: Task, arm: str, seed: int) -> Path:
-    """Where the result of a run belongs; the name changes with the settings of the task and of the credits."""
-    settings = _deep_settings(task) if task.timesteps else _tabular_settings(task)
+    """Where the result of a run belongs; the name changes with the settings of the task and of the credit."""
+    settings = _deep_settings(task) if task.timesteps else _tabular_settings(task, has_credit(arm))
     fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     name = task.env.rpartition("/")[2]
     return folder / f"{name}_{fingerprint}" / f"{arm.replace('/', '-')}_{seed}.json"
@@ -35,11 +36,10 @@ def _deep_settings(task: Task) -> dict[str, Any]:
     return {"env": task.env, "timesteps": task.timesteps}
 
 
-def _tabular_settings(task: Task) -> dict[str, Any]:
-    config, names = CreditConfig(), ("env", "episodes", "baseline_episodes", "learning_rate", "exploration")
-    credit = {key: value for key, value in asdict(config).items() if key != "training"}
-    credit |= {key: getattr(config.training, key) for key in ("updates", "batch_size", "learning_rate")}
-    return {name: value for name, value in asdict(task).items() if name in names} | {"credit": credit}
+def _tabular_settings(task: Task, credited: bool) -> dict[str, Any]:
+    names = ["env", "learning_rate", "exploration", "episodes" if credited else "baseline_episodes"]
+    settings = {name: value for name, value in asdict(task).items() if name in names}
+    return settings | ({"credit": asdict(CreditConfig())} if credited else {})
 
 
 def read_result(path: Path) -> Result:

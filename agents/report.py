@@ -19,7 +19,7 @@ from agents.tables import Table, markdown, median
 from agents.trials import Result
 from agents.versions import environment_versions
 
-FAMILIES = ("TraceBack", "Bomb", "Choice")
+FAMILIES = ("TraceBack", "Bomb", "Choice", "ChargeDischarge", "Umbrella")
 """Tasks whose delay is a parameter."""
 
 _INTRODUCTION = """# Benchmarks
@@ -58,7 +58,9 @@ def collect(suite: Suite, task: Task, folder: Path) -> Table:
     return table
 
 
-def write_report(page: Path, folder: Path, names: Sequence[str] = ("tabular", "plain_exploration", "deep")) -> Path:
+def write_report(
+    page: Path, folder: Path, names: Sequence[str] = ("tabular", "plain_exploration", "further_tasks", "deep")
+) -> Path:
     """Write the page, and its figures into the folder `figures` beside it."""
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)

@@ -130,6 +130,11 @@ class ReturnPredictor(nn.Module):
         zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
         return zeros, zeros
 
+    def changes(self, predictions: Tensor) -> Tensor:
+        """What each step changed in the predictions `[B, T]`; the first one, against the readout's bias."""
+        before = self.readout.bias.expand(len(predictions), 1)
+        return predictions - torch.cat([before, predictions[:, :-1]], dim=1)
+
     @property
     def expected_return(self) -> float:
         """The return predicted before anything has happened: that of the readout's bias alone."""

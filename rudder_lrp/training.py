@@ -64,6 +64,11 @@ class TrainingConfig:
     With it, a prediction foresees what the policy will still earn, and a step earns what it changed in that outlook:
     early, yet true of this policy alone. Without it, predictions only add up to the return, and a step earns its share
     of it (return decomposition, Efroni et al. 2021), whatever policy comes after."""
+    variation_weight: float = 0.0
+    """Weight of the total variation of an episode's predictions, in standard deviations of what comes last.
+
+    Credit is the change of the prediction, so this asks for an explanation with little credit in all: what tells
+    nothing, such as a distraction, earns nothing. Where steps rightly earn in both directions it costs true credit."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0
@@ -80,6 +85,8 @@ class Losses(NamedTuple):
     """At the last step, `[B]`."""
     along: Tensor
     """Mean over the steps, `[B]`."""
+    variation: Tensor
+    """No error: the sum over the steps of the absolute change of the prediction, `[B]`."""
 
 
 def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target = Target.LAST) -> Losses:
@@ -89,7 +96,8 @@ def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target = Targ
     squared = (predictions - targets).square()
     mask = valid_steps(batch.lengths, squared.shape[1])
     along = (squared * mask).sum(dim=1) / batch.lengths
-    return Losses(last_valid(squared, batch.lengths), along)
+    variation = (predictor.changes(predictions).abs() * mask).sum(dim=1)
+    return Losses(last_valid(squared, batch.lengths), along, variation)
 
 
 class Quality(NamedTuple):
@@ -119,7 +127,7 @@ def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson], target: Targ
     by_length = sorted(lessons, key=len)
     groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
     parts = [losses(predictor, LessonBatch.collate(group), target) for group in groups]
-    last, along = (torch.cat(errors) for errors in zip(*parts, strict=True))
+    last, along, _ = (torch.cat(errors) for errors in zip(*parts, strict=True))
     variance = late.var() / float(predictor.return_scale) ** 2
     return Quality(1.0 - float(last.mean()) / variance, float(last.mean()), float(along.mean()))
 
@@ -191,7 +199,10 @@ class Trainer:
         errors = losses(self.predictor, batch, self.config.target)
         self.optimizer.zero_grad()
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
-        (errors.last / variance_last + self.config.along_weight * errors.along).mean().backward()
+        loss = errors.last / variance_last + self.config.along_weight * errors.along
+        if self.config.variation_weight:
+            loss = loss + self.config.variation_weight * errors.variation / variance_last**0.5
+        loss.mean().backward()
         nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.predictor.constrain_()

@@ -30,6 +30,8 @@ def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -
     expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - torch.tensor(values)).square().mean()]
     torch.testing.assert_close(errors.along, torch.stack(expected))
     torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 1).square())
+    change = torch.diff(predictions[1], prepend=predictor.readout.bias.detach()).abs().sum()
+    torch.testing.assert_close(errors.variation[1].detach(), change)
 
 
 def test_equal_returns_are_refused_with_a_remedy() -> None:
@@ -82,3 +84,28 @@ def test_the_more_a_predictor_explains_the_less_it_is_updated() -> None:
         updates.clear()
         trainer.train(lessons, explained)
         assert len(updates) == expected
+
+
+def share_of_the_first_step(variation_weight: float) -> float:
+    """Of the absolute credit, where the first step alone decides and all others are distractions."""
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator")
+    lessons = LessonBuffer()
+    for _ in range(500):
+        features = rng.normal(size=(30, len(predictor.features))).astype(np.float32)
+        lessons.add(Lesson(features, np.append(np.zeros(29), np.sign(features[0, 0]))))
+    config = TrainingConfig(updates=300, following_updates=300, learning_rate=1e-2, variation_weight=variation_weight)
+    assert Trainer(predictor, config).train(lessons).explained_variance > 0.5
+    with torch.no_grad():
+        credit = predictor.changes(predictor(LessonBatch.collate(lessons.held_out).features)).abs()
+    return float((credit[:, 0] / credit.sum(dim=1)).mean())
+
+
+def test_little_variation_means_little_credit_for_distractions() -> None:
+    assert share_of_the_first_step(0.1) > 2 * share_of_the_first_step(0.0)
+
+
+def test_the_changes_of_a_prediction_sum_to_it_but_for_the_bias() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictions = predictor(torch.randn(3, 7, len(predictor.features)))
+    torch.testing.assert_close(predictor.changes(predictions).sum(1), predictions[:, -1] - predictor.readout.bias)

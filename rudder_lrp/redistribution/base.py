@@ -63,9 +63,7 @@ class Redistributor(ABC):
 
     def differences(self, features: Tensor, lengths: Tensor) -> Tensor:
         """What each step changed in the predicted return, `[B, T]`; the first one, against the readout's bias."""
-        predictions: Tensor = self.predictor(features)
-        before = self.predictor.readout.bias.expand(len(predictions), 1)
-        changes = predictions - torch.cat([before, predictions[:, :-1]], dim=1)
+        changes = self.predictor.changes(self.predictor(features))
         return self.predictor.return_scale * changes * valid_steps(lengths, changes.shape[1])
 
     def redistribute(self, episodes: Sequence[Episode | Lesson], batch_size: int = 64) -> list[Rewards]:

@@ -5,17 +5,20 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from agents.credits import CreditConfig
 from agents.harness import open_jobs, read_result, result_path, run_suite, run_suite_on_ray, write_result
 from agents.lockstep import Exploration
 from agents.presets import AgentConfig, build_agent
 from agents.report import write_report
 from agents.suites import SUITES, Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
+from rudder_lrp.training import TrainingConfig
 from scripts.benchmark import main
 
 TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
@@ -84,6 +87,16 @@ def test_other_settings_do_not_take_over_old_results(tmp_path: Path) -> None:
     assert path(TASK) != path(replace(TASK, learning_rate=0.5))
     assert path(TASK) != path(replace(TASK, exploration=Exploration(persistence=0.5)))
     assert path(TASK) == path(replace(TASK, goal=3, side_arms=("rrd",)))
+
+
+def test_the_settings_of_the_credit_matter_to_agents_with_credit_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
+    monkeypatch.setattr("agents.harness.CreditConfig", partial(CreditConfig, training=TrainingConfig(updates=7)))
+    baseline, credited = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
+    assert baseline == before[0]
+    assert credited != before[1]
 
 
 @pytest.mark.parametrize(("text", "says"), [("{", "damaged"), ("[1]", "damaged"), ('{"format": 0}', "format 0")])
