@@ -56,8 +56,12 @@ OTHER_CREDITS = ("oracle", "uniform", "rrd")
 """Credits without a return predictor."""
 
 DEEP_EXPLANATIONS = ("difference", "lrp")
+DECOMPOSED = "/decomposed"
+"""How the name of a deep arm ends whose predictor predicts nothing along the way, so that a step earns its own share of
+the return, not what it changed in the outlook (`TrainingConfig.along_weight`)."""
 DEEP_CREDITS = (
     "lrp/leaky",
+    f"lrp/accumulator{DECOMPOSED}",
     "lrp/markov",
     "lrp/accumulator",
     "lrp/output-gated",
@@ -83,7 +87,7 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
     Raises:
         ValueError: naming the arms there are.
     """
-    credit, _, structure = arm.partition("/")
+    credit, _, structure = (arm.removesuffix(DECOMPOSED) if deep else arm).partition("/")
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
     others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
     if arm not in others and not (credit in explanations and structure in set(Structure)):

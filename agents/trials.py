@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import agents.runs
-from agents.arms import DEEP, LEARNERS, build_credit, check_arm
+from agents.arms import DECOMPOSED, DEEP, LEARNERS, build_credit, check_arm
 from agents.credited import CreditedAgent
 from agents.credits import CreditConfig
 from agents.fidelity import fidelity_report
@@ -21,6 +21,7 @@ from agents.presets import AgentConfig, Credit, Delay
 from agents.suites import Task
 from envs.finite import FiniteEnv
 from rudder_lrp.lstm import Structure
+from rudder_lrp.training import TrainingConfig
 
 Result = dict[str, Any]
 """Numbers by name, ready for JSON."""
@@ -109,8 +110,9 @@ def _summary(task: Task, history: History) -> Result:
 
 
 def _deep(job: Job) -> Result:
-    credit, _, structure = job.arm.partition("/")
+    credit, _, structure = job.arm.removesuffix(DECOMPOSED).partition("/")
     plain = job.arm in DEEP
+    along_weight = 0.0 if job.arm.endswith(DECOMPOSED) else TrainingConfig.along_weight
     config = AgentConfig(
         env=job.task.env,
         algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
@@ -118,6 +120,7 @@ def _deep(job: Job) -> Result:
         structure=Structure(structure or Structure.MARKOV),
         delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
         seed=job.seeds[0],
+        training=TrainingConfig(along_weight=along_weight),
     )
     result = agents.runs.run(config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes)
     return {

@@ -187,6 +187,23 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
     assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
 
 
+def test_a_decomposed_arm_differs_from_its_namesake_by_what_is_predicted_along_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[AgentConfig] = []
+
+    def remember(config: AgentConfig, *arguments: object, **options: object) -> None:
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.runs.run", remember)
+    for arm in ("lrp/accumulator", "lrp/accumulator/decomposed"):
+        with pytest.raises(KeyboardInterrupt):
+            perform(Job(DEEP_TASK, arm, (0,)))
+    assert [config.training.along_weight for config in asked] == [0.5, 0.0]
+    assert replace(asked[0], training=asked[1].training) == asked[1]
+
+
 def test_memory_and_credit_do_not_mix() -> None:
     with pytest.raises(ValueError, match="RecurrentPPO stands for memory in place of credit"):
         build_agent(AgentConfig(algo="RecurrentPPO", env="CartPole-v1"))
