@@ -61,6 +61,7 @@ DECOMPOSED = "/decomposed"
 the return, not what it changed in the outlook (`TrainingConfig.along_weight`)."""
 DEEP_CREDITS = (
     "lrp/leaky",
+    f"lrp/leaky{DECOMPOSED}",
     f"lrp/accumulator{DECOMPOSED}",
     "lrp/markov",
     "lrp/accumulator",
