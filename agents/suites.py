@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from agents.arms import BASELINES, DEEP_CREDITS
 from agents.lockstep import Exploration
 
-MAIN_CREDITS = ("lrp/leaky", "difference/markov", "oracle")
+MAIN_CREDITS = ("lrp/leaky", "lrp/accumulator", "difference/markov", "oracle")
 CONTROL = "late_monte_carlo"
 SIDE = (
     "lrp/markov",
-    "lrp/accumulator",
     "lrp/standard",
     "rrd",
     "uniform",
@@ -123,7 +122,6 @@ _FURTHER = tuple(
     Task(
         f"rudder_lrp/{name}-v0",
         arms=_FURTHER_ARMS,
-        side_arms=("lrp/accumulator",),
         episodes=1000,
         baseline_episodes=4000,
         learning_rate=rate,
