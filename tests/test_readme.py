@@ -4,7 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from agents.report import collect, number, times
+from agents.suites import SUITES
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -67,3 +71,26 @@ def test_the_speed_of_lrp_on_its_page_is_that_of_the_result_files() -> None:
         assert " | ".join(cells) in page
     for rival in two["times faster than"]:
         assert " / ".join(str(part["times faster than"][rival]["wall time"]) for part in (one, two)) in page
+
+
+@pytest.mark.parametrize(
+    ("suite", "task", "row"),
+    [
+        ("tabular", "TraceBack25", "Trace-Back, delay 25"),
+        ("tabular", "Choice500", "The Choice, delay 500"),
+        ("tabular", "Bomb15", "Grid World (bomb), delay 15"),
+        ("further_tasks", "ChargeDischarge20", "Charge-Discharge, 20 steps"),
+        ("further_tasks", "ChargeDischarge50", "Charge-Discharge, 50 steps"),
+        ("further_tasks", "Coin", "1-D coin, 50 steps"),
+        ("further_tasks", "FourRooms", "FourRooms, 200 steps"),
+    ],
+)
+def test_the_learning_times_of_the_readme_are_those_of_the_result_files(suite, task, row) -> None:
+    cells = [row]
+    found = next(known for known in SUITES[suite].tasks if known.env == f"rudder_lrp/{task}-v0")
+    table = collect(SUITES[suite], found, README.parent / "results" / "benchmarks")
+    for arm in ("lrp/accumulator", "lrp/leaky", "monte_carlo", "late_monte_carlo"):
+        assert len(table[arm]) == SUITES[suite].seeds
+        median = np.percentile(times(table[arm]), 50, method="higher")
+        cells.append(number(median) if np.isfinite(median) else f"> {number(table[arm][0]['episodes'] // 2)}")
+    assert f"| {' | '.join(cells)} |" in README.read_text()
