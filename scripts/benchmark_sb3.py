@@ -2,7 +2,7 @@
 
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
 python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone "causal, accumulator" \
-    --timesteps 50000 --turns 5 --output results/sac_cost.json
+    --timesteps 50000 --turns 25 --output results/sac_cost.json
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.
