@@ -24,6 +24,7 @@ from rudder_lrp.redistribution import (
     LRPRedistributor,
     Redistributor,
 )
+from rudder_lrp.training import Predicts
 
 LEARNERS: dict[str, type[Learner]] = {
     "monte_carlo": MonteCarlo,
@@ -56,22 +57,22 @@ OTHER_CREDITS = ("oracle", "uniform", "rrd")
 """Credits without a return predictor."""
 
 DEEP_EXPLANATIONS = ("difference", "lrp")
-DECOMPOSED = "/decomposed"
-"""How the name of a deep arm ends whose predictor predicts nothing along the way, so that a step earns its own share of
-the return, not what it changed in the outlook (`TrainingConfig.along_weight`)."""
 DEEP_CREDITS = (
     "lrp/leaky",
-    f"lrp/leaky{DECOMPOSED}",
-    f"lrp/accumulator{DECOMPOSED}",
-    "lrp/markov",
     "lrp/accumulator",
+    "lrp/markov",
     "lrp/output-gated",
     "lrp/standard",
     "difference/markov",
     "difference/output-gated",
     "difference/standard",
+    "lrp/leaky/outlook",
+    "lrp/leaky/share",
+    "lrp/accumulator/share",
+    "difference/markov/outlook",
 )
-"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same."""
+"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. A third part
+says what the predictor predicts, where that is not both (`rudder_lrp.training.Predicts`)."""
 
 DEEP = ("dense", "none", "recurrent_ppo")
 """Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
@@ -88,14 +89,26 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
     Raises:
         ValueError: naming the arms there are.
     """
-    credit, _, structure = (arm.removesuffix(DECOMPOSED) if deep else arm).partition("/")
+    credit, structure, *predicts = arm.split("/") if "/" in arm else (arm, "")
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
     others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
-    if arm not in others and not (credit in explanations and structure in set(Structure)):
+    known = credit in explanations and structure in set(Structure)
+    if arm not in others and not (known and predicts in _endings(deep)):
+        ending = f", and perhaps a third part, one of {', '.join(Predicts)}" if deep else ""
         raise ValueError(
             f"no arm {arm!r} for {env}; there are {', '.join(others)}, and credit/structure with credit one of "
-            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}"
+            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{ending}"
         )
+
+
+def _endings(deep: bool) -> list[list[str]]:
+    return [[], *([predicts] for predicts in Predicts if deep)]
+
+
+def explained(arm: str) -> tuple[str, Structure, Predicts]:
+    """Credit, structure and what is predicted, of a deep arm with credit."""
+    credit, structure, *predicts = arm.split("/")
+    return credit, Structure(structure), Predicts(*predicts or [Predicts.BOTH])
 
 
 def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:

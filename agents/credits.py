@@ -19,7 +19,7 @@ from rudder_lrp.lstm import Structure
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import Redistributor
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.training import Predicts, TrainingConfig
 
 Build = Callable[[ReturnPredictor], Redistributor]
 """From a predictor to the redistribution that explains it."""
@@ -45,7 +45,12 @@ class CreditConfig:
     """Of the latest episodes, how many the agent learns from anew after a round."""
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            updates=100, following_updates=100, batch_size=32, learning_rate=1e-2, variation_weight=0.005
+            predicts=Predicts.OUTLOOK,
+            updates=100,
+            following_updates=100,
+            batch_size=32,
+            learning_rate=1e-2,
+            variation_weight=0.005,
         )
     )
     """One round."""

@@ -15,9 +15,9 @@ from agents.tables import Table, markdown, median
 _NOTE = """Mean true return of the last 100 training episodes with the lowest and the highest seed, and of evaluation
 episodes after training, actions drawn as in training. *Way*: 0 is the delayed reward (`none`), 1 the dense one, or the
 optimum where no dense reward exists. `recurrent_ppo` learns from the delayed reward with memory of its own. The
-predictor of `credit/structure` follows the outlook, that is what the policy will still earn
-(`TrainingConfig.along_weight` 0.5); that of an arm that ends in `/decomposed` predicts nothing along the way (0), so
-that a step earns its share of the return. Seconds are those of `learn`, the median of the runs, which may have shared
+predictor of `credit/structure` decides after each round whether a step earns what it changed in the outlook or its
+share of the return; that of an arm that ends in `/outlook` or `/share` always does the one or the other
+(`rudder_lrp.training.Predicts`). Seconds are those of `learn`, the median of the runs, which may have shared
 the machine.
 
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import agents.runs
-from agents.arms import DECOMPOSED, DEEP, LEARNERS, build_credit, check_arm
+from agents.arms import DEEP, LEARNERS, build_credit, check_arm, explained
 from agents.credited import CreditedAgent
 from agents.credits import CreditConfig
 from agents.fidelity import fidelity_report
@@ -20,7 +20,6 @@ from agents.lockstep import Rollout
 from agents.presets import AgentConfig, Credit, Delay
 from agents.suites import Task
 from envs.finite import FiniteEnv
-from rudder_lrp.lstm import Structure
 from rudder_lrp.training import TrainingConfig
 
 Result = dict[str, Any]
@@ -110,18 +109,17 @@ def _summary(task: Task, history: History) -> Result:
 
 
 def _deep(job: Job) -> Result:
-    credit, _, structure = job.arm.removesuffix(DECOMPOSED).partition("/")
-    plain = job.arm in DEEP
-    along_weight = 0.0 if job.arm.endswith(DECOMPOSED) else TrainingConfig.along_weight
     config = AgentConfig(
         env=job.task.env,
         algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
-        credit=Credit.NONE if plain else Credit(credit),
-        structure=Structure(structure or Structure.MARKOV),
+        credit=Credit.NONE,
         delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
         seed=job.seeds[0],
-        training=TrainingConfig(along_weight=along_weight),
     )
+    if job.arm not in DEEP:
+        credit, structure, predicts = explained(job.arm)
+        training = TrainingConfig(predicts=predicts)
+        config = replace(config, credit=Credit(credit), structure=structure, training=training)
     result = agents.runs.run(config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes)
     return {
         "episodes": result.episodes,

@@ -19,13 +19,15 @@ from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.training import Predicts, TrainingConfig
 
 WINDOW, SHARE = 750, 0.95
 BEST = [REPAIR if profit > 0 else DECLINE for profit in MEAN_PROFIT]
 """The right decision for each brand."""
 
-TRAINING = TrainingConfig(updates=100, following_updates=100, batch_size=32, learning_rate=1e-2)
+TRAINING = TrainingConfig(
+    predicts=Predicts.OUTLOOK, updates=100, following_updates=100, batch_size=32, learning_rate=1e-2
+)
 
 Learn = Callable[[list[State], Episode], None]
 """Takes the visited states and the finished episode."""

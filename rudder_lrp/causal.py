@@ -17,7 +17,7 @@ from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Rewards
 from rudder_lrp.redistribution.stream import ContributionStream
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.training import Predicts, TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ ON_POLICY = Defaults(Structure.MARKOV, TrainingConfig(), train_every=2048, min_l
 """Each reward is learnt from once, right after it was handed out."""
 
 REPLAYED = Defaults(
-    Structure.ACCUMULATOR, TrainingConfig(along_weight=0.0, following_updates=30), train_every=500, min_lessons=8
+    Structure.ACCUMULATOR, TrainingConfig(predicts=Predicts.SHARE, following_updates=30), train_every=500, min_lessons=8
 )
 """Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
-the policy did next, so nothing is predicted along the way, and the predictor is a sum over time that forgets nothing.
+the policy did next, so a step earns its share, and the predictor is a sum over time that forgets nothing.
 And learning from replay takes few episodes, so the predictor has to begin with few."""
 
 

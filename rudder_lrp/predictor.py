@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +17,20 @@ from rudder_lrp.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.storage import read_tensors, write_tensors
 
-_KIND = "return predictor 2"
-
+_KIND = "return predictor 3"
 
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
+
+
+class Head(StrEnum):
+    """The predictions that can be read from the same cells."""
+
+    OUTLOOK = "outlook"
+    """The return, as far as it can be foreseen after each step: a step earns what it changed in that, early, yet true
+    of the policy alone that went on from there."""
+    SHARE = "share"
+    """Whatever adds up to the return at the last step: a step earns its share of it, whatever policy comes after
+    (return decomposition, Efroni et al. 2021)."""
 
 
 class ReturnPredictor(nn.Module):
@@ -30,7 +42,8 @@ class ReturnPredictor(nn.Module):
     Images pass through a small convolutional network first, see `rudder_lrp.encoder`.
 
     `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; what is
-    outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on.
+    outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on. The readout
+    repeats one of two heads, which are what training changes; see `Head` and `rudder_lrp.training.Predicts`.
 
     Args:
         features: the encoding of transitions that the inputs come from.
@@ -59,6 +72,8 @@ class ReturnPredictor(nn.Module):
             self.lstm = nn.LSTM(self.encoder.out_features, hidden_size, batch_first=True)
             self.readout = nn.Linear(hidden_size, 1)
             self._initialise()
+        self.heads = nn.ModuleDict({head: deepcopy(self.readout) for head in Head})
+        self.readout.requires_grad_(False)
         self.register_buffer("return_mean", torch.zeros(()))
         self.register_buffer("return_scale", torch.ones(()))
 
@@ -107,13 +122,21 @@ class ReturnPredictor(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Predict from features `[B, T, F]` what is outstanding after each step, normalised, `[B, T]`."""
+        return cast(Tensor, self.readout(self.states(features))[..., 0])
+
+    def states(self, features: Tensor) -> Tensor:
+        """What readout and heads read after each step of features `[B, T, F]`: hidden or cell states, `[B, T, H]`."""
         inputs = self.inputs(features)
-        outputs, _ = self.lstm(inputs)
-        if self.structure.reads_cell:
-            before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
-            i, f, g = cell_gates(self.lstm, inputs, before)
-            outputs = (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
-        return cast(Tensor, self.readout(outputs)[..., 0])
+        outputs: Tensor = self.lstm(inputs)[0]
+        if not self.structure.reads_cell:
+            return outputs
+        before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
+        i, f, g = cell_gates(self.lstm, inputs, before)
+        return (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
+
+    def read_with_(self, head: Head) -> None:
+        """From now on, predict what a head predicts."""
+        self.readout.load_state_dict(self.heads[head].state_dict())
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
@@ -130,9 +153,10 @@ class ReturnPredictor(nn.Module):
         zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
         return zeros, zeros
 
-    def changes(self, predictions: Tensor) -> Tensor:
-        """What each step changed in the predictions `[B, T]`; the first one, against the readout's bias."""
-        before = self.readout.bias.expand(len(predictions), 1)
+    def changes(self, predictions: Tensor, head: Head | None = None) -> Tensor:
+        """What each step changed in predictions `[B, T]`; the first one, against the bias of the readout or head."""
+        readout = self.readout if head is None else self.heads[head]
+        before = cast(Tensor, readout.bias).expand(len(predictions), 1)
         return predictions - torch.cat([before, predictions[:, :-1]], dim=1)
 
     @property
@@ -148,8 +172,9 @@ class ReturnPredictor(nn.Module):
         """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art)."""
         with torch.no_grad():
             ratio = self.return_scale / scale
-            self.readout.weight.mul_(ratio)
-            self.readout.bias.mul_(ratio).add_((self.return_mean - mean) / scale)
+            for readout in (self.readout, *self.heads.values()):
+                cast(Tensor, readout.weight).mul_(ratio)
+                cast(Tensor, readout.bias).mul_(ratio).add_((self.return_mean - mean) / scale)
             self.return_mean.fill_(mean)
             self.return_scale.fill_(scale)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rudder_lrp.episodes import Array, Episode
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lrp.sequences import last_valid, valid_steps
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.predictor import Head, ReturnPredictor
 
 
 class Target(StrEnum):
@@ -37,7 +37,26 @@ class Target(StrEnum):
         return lesson.outstanding if self is Target.OUTSTANDING else lesson.outstanding[-1:]
 
 
+class Predicts(StrEnum):
+    """Which heads a predictor is trained with, and so what a step's credit is."""
+
+    OUTLOOK = "outlook"
+    """A step earns what it changed in the outlook. Where a step's reward is to be its action's value, as in direct Q
+    estimation (Arjona-Medina et al. 2019, section 3), nothing else will do."""
+    SHARE = "share"
+    """A step earns its share of the return."""
+    BOTH = "both"
+    """The outlook, as long as enough of it is foreseen on held-out lessons; else the share. Where all episodes of a
+    policy return nearly the same, the outlook hardly changes, and what is left of it is the predictor's noise."""
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Those that are trained."""
+        return tuple(Head) if self is Predicts.BOTH else (Head(self.value),)
+
+
 _EVALUATED_AT_ONCE = 16  # lessons of similar length, so that little is padding
+_FORESEEN_ENOUGH = 0.2  # explained variance of the outlook, from which on its changes are more than noise
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
 
 
@@ -58,12 +77,10 @@ class TrainingConfig:
     """Of Adam."""
     weight_decay: float = 1e-6
     """L2, as in RUDDER's demonstration code."""
+    predicts: Predicts = Predicts.BOTH
+    """What a step's credit is: outlook, share, or both, whichever the lessons bear out."""
     along_weight: float = 0.5
-    """Weight of the return predicted at every step, beside the one at the last step.
-
-    With it, a prediction foresees what the policy will still earn, and a step earns what it changed in that outlook:
-    early, yet true of this policy alone. Without it, predictions only add up to the return, and a step earns its share
-    of it (return decomposition, Efroni et al. 2021), whatever policy comes after."""
+    """Weight of the outlook's error along the way, beside the one at the last step."""
     variation_weight: float = 0.0
     """Weight of the total variation of an episode's predictions, in standard deviations of what comes last.
 
@@ -75,29 +92,40 @@ class TrainingConfig:
     """Gradients are clipped to this norm."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "predicts", Predicts(self.predicts))
         object.__setattr__(self, "target", Target(self.target))
 
 
 class Losses(NamedTuple):
-    """Squared errors of what is predicted to be outstanding, in units of its normalisation, one value a lesson."""
+    """Errors of what is predicted to be outstanding, in units of its normalisation, one value a lesson."""
 
     last: Tensor
-    """At the last step, `[B]`."""
+    """Squared, at the last step, `[B]`."""
     along: Tensor
-    """Mean over the steps, `[B]`."""
+    """Squared, in the mean over the steps, `[B]`."""
+    excess: Tensor
+    """Not squared, at the last step: what is predicted too much, `[B]`."""
     variation: Tensor
     """No error: the sum over the steps of the absolute change of the prediction, `[B]`."""
 
 
-def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target = Target.LAST) -> Losses:
-    """Errors of the predictions for a batch of lessons."""
-    predictions = predictor(batch.features)
+def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head]) -> dict[Head, Losses]:
+    """Errors of what heads predict for a batch of lessons."""
+    states = predictor.states(batch.features)
     targets = (target.of(batch) - predictor.return_mean) / predictor.return_scale
-    squared = (predictions - targets).square()
-    mask = valid_steps(batch.lengths, squared.shape[1])
-    along = (squared * mask).sum(dim=1) / batch.lengths
-    variation = (predictor.changes(predictions).abs() * mask).sum(dim=1)
-    return Losses(last_valid(squared, batch.lengths), along, variation)
+    mask = valid_steps(batch.lengths, targets.shape[1])
+    return {head: _losses(predictor, head, states, targets, mask, batch.lengths) for head in heads}
+
+
+def _losses(
+    predictor: ReturnPredictor, head: Head, states: Tensor, targets: Tensor, mask: Tensor, lengths: Tensor
+) -> Losses:
+    predictions = predictor.heads[head](states)[..., 0]
+    errors = predictions - targets
+    squared = errors.square()
+    along = (squared * mask).sum(dim=1) / lengths
+    variation = (predictor.changes(predictions, head).abs() * mask).sum(dim=1)
+    return Losses(last_valid(squared, lengths), along, last_valid(errors, lengths), variation)
 
 
 class Quality(NamedTuple):
@@ -108,6 +136,10 @@ class Quality(NamedTuple):
     return, if it is paid at the end); at most 1, 0 for predicting the mean."""
     loss_last: float
     loss_along: float
+    foreseen: float = float("nan")
+    """The same as the explained variance, but of the outlook, in the mean over all steps; NaN if none is predicted."""
+    excess: float = 0.0
+    """Mean error of the prediction at the last step, in units of its normalisation."""
 
     @property
     def q(self) -> float:
@@ -119,17 +151,35 @@ NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
 
 
 @torch.no_grad()
-def evaluate(predictor: ReturnPredictor, lessons: Sequence[Lesson], target: Target = Target.LAST) -> Quality:
-    """Measure a predictor on held-out lessons; where what comes last does not vary, nothing is explained."""
+def evaluate(
+    predictor: ReturnPredictor,
+    lessons: Sequence[Lesson],
+    target: Target = Target.LAST,
+    heads: Sequence[Head] = tuple(Head),
+) -> dict[Head, Quality]:
+    """Measure heads on held-out lessons; where what comes last does not vary, nothing is explained."""
     late = np.array([lesson.outstanding[-1] for lesson in lessons])
     if len(late) < 2 or late.var() == 0.0:
-        return NO_QUALITY
+        return dict.fromkeys(heads, NO_QUALITY)
     by_length = sorted(lessons, key=len)
     groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
-    parts = [losses(predictor, LessonBatch.collate(group), target) for group in groups]
-    last, along, _ = (torch.cat(errors) for errors in zip(*parts, strict=True))
-    variance = late.var() / float(predictor.return_scale) ** 2
-    return Quality(1.0 - float(last.mean()) / variance, float(last.mean()), float(along.mean()))
+    parts = [losses(predictor, LessonBatch.collate(group), target, heads) for group in groups]
+    _, variance_along = _moments([target.values(lesson) for lesson in lessons])
+    squared_scale = float(predictor.return_scale) ** 2
+    variances = float(late.var()) / squared_scale, variance_along / squared_scale
+    return {head: _quality([part[head] for part in parts], *variances, head) for head in heads}
+
+
+def _quality(parts: Sequence[Losses], variance_last: float, variance_along: float, head: Head) -> Quality:
+    last, along, excess, _ = (float(torch.cat(errors).mean()) for errors in zip(*parts, strict=True))
+    foreseen = 1.0 - along / variance_along if head is Head.OUTLOOK else float("nan")
+    return Quality(1.0 - last / variance_last, last, along, foreseen, excess)
+
+
+def _moments(values: Sequence[Array]) -> tuple[float, float]:
+    """Mean and variance of what is to be predicted along the lessons, each of which counts alike."""
+    mean = float(np.mean([along.mean() for along in values]))
+    return mean, float(np.mean([np.square(along - mean).mean() for along in values]))
 
 
 class Trainer:
@@ -185,28 +235,57 @@ class Trainer:
         for chosen in lessons.batches(updates, config.batch_size, config.batch_steps):
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
-        return evaluate(self.predictor, lessons.held_out, config.target)
+        return self._choose_head(evaluate(self.predictor, lessons.held_out, config.target, config.predicts.heads))
+
+    def _choose_head(self, qualities: dict[Head, Quality]) -> Quality:
+        """Predict with the outlook if it is worth it, else with the share; return the quality of that."""
+        if Head.SHARE in qualities:
+            qualities |= {Head.SHARE: self._level_share(qualities[Head.SHARE])}
+        outlook = qualities.get(Head.OUTLOOK)
+        foreseen = outlook is not None and outlook.foreseen > _FORESEEN_ENOUGH
+        head = Head.OUTLOOK if foreseen or Head.SHARE not in qualities else Head.SHARE
+        self.predictor.read_with_(head)
+        return qualities[head] if outlook is None else qualities[head]._replace(foreseen=outlook.foreseen)
+
+    def _level_share(self, quality: Quality) -> Quality:
+        """Take the mean error on held-out lessons out of the share: it is one constant, which no step has earned."""
+        if not quality.excess:
+            return quality
+        with torch.no_grad():
+            cast(Tensor, self.predictor.heads[Head.SHARE].bias).sub_(quality.excess)
+        left = quality.loss_last - quality.excess**2
+        unexplained = (1.0 - quality.explained_variance) * left / quality.loss_last
+        return quality._replace(explained_variance=1.0 - unexplained, loss_last=left, excess=0.0)
 
     def _normalise(self, lessons: LessonBuffer) -> float:
         """Normalise the target along the way; return the normalised variance of the one at the last step."""
         values = [self.config.target.values(lesson) for lesson in lessons.training]
-        mean = float(np.mean([along.mean() for along in values]))
-        variance = float(np.mean([np.square(along - mean).mean() for along in values]))
+        mean, variance = _moments(values)
         self.predictor.rescale_(mean, variance**0.5)
         return max(float(np.var([along[-1] for along in values])) / variance, _LEAST_VARIANCE)
 
     def _update(self, batch: LessonBatch, variance_last: float) -> Tensor:
-        errors = losses(self.predictor, batch, self.config.target)
+        errors = losses(self.predictor, batch, self.config.target, self.config.predicts.heads)
         self.optimizer.zero_grad()
-        # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
-        loss = errors.last / variance_last + self.config.along_weight * errors.along
-        if self.config.variation_weight:
-            loss = loss + self.config.variation_weight * errors.variation / variance_last**0.5
-        loss.mean().backward()
+        self._loss(errors, variance_last).mean().backward()
         nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.predictor.constrain_()
-        return errors.last.detach()
+        return next(reversed(errors.values())).last.detach()
+
+    def _loss(self, errors: dict[Head, Losses], variance_last: float) -> Tensor:
+        # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
+        loss = _mean([of_head.last for of_head in errors.values()]) / variance_last
+        if Head.OUTLOOK in errors:
+            loss = loss + self.config.along_weight * errors[Head.OUTLOOK].along
+        if self.config.variation_weight:
+            variation = _mean([of_head.variation for of_head in errors.values()])
+            loss = loss + self.config.variation_weight * variation / variance_last**0.5
+        return loss
+
+
+def _mean(of_heads: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(of_heads)).mean(dim=0)
 
 
 def fit(

@@ -16,7 +16,7 @@ from rudder_lrp.images import ImageColumns
 from rudder_lrp.lessons import Lesson, LessonBatch
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.training import TrainingConfig, fit
+from rudder_lrp.training import Predicts, TrainingConfig, fit
 
 IMAGE = spaces.Box(0, 255, (12, 20, 2), np.uint8)
 MIXED = spaces.Dict({"camera": IMAGE, "speed": spaces.Box(-1.0, 1.0, (3,)), "gear": spaces.Discrete(4)})
@@ -106,7 +106,7 @@ def explained_after_training(space: spaces.Box) -> float:
     rng = np.random.default_rng(0)
     predictor = ReturnPredictor.for_spaces(space, spaces.Discrete(2), structure="accumulator")
     episodes = [episode_of_bars(space, rng) for _ in range(320)]
-    return fit(predictor, episodes, TrainingConfig(updates=150, along_weight=0.0)).explained_variance
+    return fit(predictor, episodes, TrainingConfig(updates=150, predicts=Predicts.SHARE)).explained_variance
 
 
 def test_shapes_are_told_apart_wherever_they_are() -> None:

@@ -7,7 +7,7 @@ from gymnasium import spaces
 
 from rudder_lrp.lessons import LessonBatch
 from rudder_lrp.lstm import Structure, structure_of
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.predictor import Head, ReturnPredictor
 from tests.conftest import SPACES
 
 
@@ -39,6 +39,8 @@ def test_rescaling_the_return_keeps_the_predictions(predictor) -> None:
     features = torch.randn(2, 5, len(predictor.features), dtype=torch.float64)
     before = predictor.in_return_units(predictor(features))
     predictor.rescale_(mean=-120.0, scale=80.0)
+    torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
+    predictor.read_with_(Head.SHARE)  # still as at first, and so the same
     torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
 
 
@@ -75,7 +77,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
         ReturnPredictor.load(path, *SPACES)
-    with pytest.raises(FileNotFoundError, match="no return predictor 2 at"):
+    with pytest.raises(FileNotFoundError, match="no return predictor 3 at"):
         ReturnPredictor.load(tmp_path / "nothing", *SPACES)
 
 

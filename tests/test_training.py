@@ -6,8 +6,8 @@ import torch
 
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.training import Target, Trainer, TrainingConfig, evaluate, fit, losses
+from rudder_lrp.predictor import Head, ReturnPredictor
+from rudder_lrp.training import Predicts, Target, Trainer, TrainingConfig, evaluate, fit, losses
 from tests.conftest import SPACES, make_episode
 
 
@@ -26,7 +26,7 @@ def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -
     lessons = [Lesson(np.ones((t, len(predictor.features)), dtype=np.float32), np.ones(t)) for t in (1, 3)]
     batch = LessonBatch.collate(lessons)
     predictions = predictor(batch.features).detach()
-    errors = losses(predictor, batch, target)
+    errors = losses(predictor, batch, target, [Head.OUTLOOK])[Head.OUTLOOK]
     expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - torch.tensor(values)).square().mean()]
     torch.testing.assert_close(errors.along, torch.stack(expected))
     torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 1).square())
@@ -52,7 +52,7 @@ def test_rewards_that_all_come_on_the_way_are_refused_unless_they_are_to_be_pred
 def test_equal_held_out_returns_earn_no_trust() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
     lesson = Lesson(np.ones((2, len(predictor.features)), dtype=np.float32), np.ones(2))
-    assert evaluate(predictor, [lesson, lesson]).q == 0.0
+    assert evaluate(predictor, [lesson, lesson])[Head.SHARE].q == 0.0
 
 
 def test_episodes_of_one_step_can_be_learnt_from() -> None:
@@ -86,14 +86,53 @@ def test_the_more_a_predictor_explains_the_less_it_is_updated() -> None:
         assert len(updates) == expected
 
 
-def share_of_the_first_step(variation_weight: float) -> float:
-    """Of the absolute credit, where the first step alone decides and all others are distractions."""
+def lessons_decided_at(step: int, n_features: int) -> LessonBuffer:
+    """Lessons of 30 steps, one of which decides; all others are distractions."""
     rng = np.random.default_rng(0)
-    predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator")
     lessons = LessonBuffer()
     for _ in range(500):
-        features = rng.normal(size=(30, len(predictor.features))).astype(np.float32)
-        lessons.add(Lesson(features, np.append(np.zeros(29), np.sign(features[0, 0]))))
+        features = rng.normal(size=(30, n_features)).astype(np.float32)
+        lessons.add(Lesson(features, np.append(np.zeros(29), np.sign(features[step, 0]))))
+    return lessons
+
+
+@pytest.mark.parametrize(("step", "structure", "head"), [(0, "accumulator", Head.OUTLOOK), (29, "leaky", Head.SHARE)])
+def test_the_outlook_is_read_where_it_is_foreseen_and_else_the_share(step, structure, head) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure)
+    lessons = lessons_decided_at(step, len(predictor.features))
+    quality = Trainer(predictor, TrainingConfig(updates=300, learning_rate=1e-2)).train(lessons)
+    assert quality.explained_variance > 0.4
+    assert (quality.foreseen > 0.4) == (head is Head.OUTLOOK)
+    for name, weight in predictor.readout.named_parameters():
+        assert torch.equal(weight, predictor.heads[head].get_parameter(name))
+
+
+def test_no_step_earns_a_mean_error_of_the_share() -> None:
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    lessons = LessonBuffer()
+    for _ in range(60):
+        lessons.add(Lesson.from_episode(make_episode(rng, 6), predictor.features))
+    trained = Trainer(predictor, TrainingConfig(updates=3, predicts=Predicts.SHARE)).train(lessons)
+    measured = evaluate(predictor, lessons.held_out)[Head.SHARE]
+    assert measured.excess == pytest.approx(0.0, abs=1e-6)
+    assert measured.explained_variance == pytest.approx(trained.explained_variance, abs=1e-6)
+    assert measured.loss_last == pytest.approx(trained.loss_last, abs=1e-6)
+
+
+def test_a_head_that_is_not_asked_for_is_not_trained() -> None:
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    before = predictor.heads[Head.SHARE].get_parameter("weight").clone()
+    fit(predictor, [make_episode(rng, 4) for _ in range(20)], TrainingConfig(updates=2, predicts="outlook"))
+    scale = predictor.heads[Head.SHARE].get_parameter("weight") / before
+    torch.testing.assert_close(scale, scale[:, :1].expand_as(scale), msg="it follows the return's normalisation only")
+
+
+def share_of_the_first_step(variation_weight: float) -> float:
+    """Of the absolute credit, where the first step alone decides and all others are distractions."""
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator")
+    lessons = lessons_decided_at(0, len(predictor.features))
     config = TrainingConfig(updates=300, following_updates=300, learning_rate=1e-2, variation_weight=variation_weight)
     assert Trainer(predictor, config).train(lessons).explained_variance > 0.5
     with torch.no_grad():

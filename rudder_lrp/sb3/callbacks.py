@@ -105,6 +105,7 @@ class RedistributionCallback(BaseCallback):
         self.logger.record("credit/explained_variance", online.quality.explained_variance)
         self.logger.record("credit/loss_last", online.quality.loss_last)
         self.logger.record("credit/loss_along", online.quality.loss_along)
+        self.logger.record("credit/foreseen", online.quality.foreseen)
         if lessons := online.lessons.held_out[-self.n_lessons :]:
             report = credit_report(self._redistributor, lessons)
             for name, value in report.items():

@@ -13,6 +13,7 @@ from rudder_lrp.discount import check_discount, keep_discounted_return
 from rudder_lrp.lessons import Lesson
 from rudder_lrp.redistribution.base import Redistributor, Rewards
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
+from rudder_lrp.training import Predicts
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class EpisodicCredit:
 
     def expect_replay(self) -> None:
         """Say so if the predictor is trained for rewards that are learnt from only once."""
-        if self._env is not None and self._env.online.trainer.config.along_weight > 0.0:
+        if self._env is not None and self._env.online.trainer.config.predicts is not Predicts.SHARE:
             logger.warning(
                 "the predictor learns to foresee what the policy will still earn, and the rewards that a replay buffer "
                 "keeps would depend on policies of the past; build the wrapper with replayed=True"

@@ -9,7 +9,7 @@ from rudder_lrp.causal import ON_POLICY, REPLAYED
 from rudder_lrp.lstm import Structure
 from rudder_lrp.sb3 import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env
-from rudder_lrp.training import Target, TrainingConfig
+from rudder_lrp.training import Predicts, Target, TrainingConfig
 
 
 @pytest.mark.parametrize("algo", ["SAC", "TD3"])
@@ -39,7 +39,7 @@ def test_a_training_of_one_s_own_is_kept() -> None:
 def test_payments_every_few_steps_are_outstanding_for_replay_too() -> None:
     model = build_agent(AgentConfig(env="Pendulum-v1", algo="SAC", n_envs=1, delay=20))
     config = credit_env(model.get_env()).online.trainer.config
-    assert (config.target, config.along_weight) == (Target.OUTSTANDING, 0.0)
+    assert (config.target, config.predicts) == (Target.OUTSTANDING, Predicts.SHARE)
 
 
 def test_on_policy_credit_is_trained_as_ever() -> None:

@@ -18,7 +18,7 @@ from agents.presets import AgentConfig, build_agent
 from agents.report import write_report
 from agents.suites import SUITES, Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.training import Predicts, TrainingConfig
 from scripts.benchmark import main
 
 TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
@@ -187,7 +187,7 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
     assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
 
 
-def test_a_decomposed_arm_differs_from_its_namesake_by_what_is_predicted_along_the_way(
+def test_the_third_part_of_a_deep_arm_says_what_is_predicted_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[AgentConfig] = []
@@ -197,10 +197,10 @@ def test_a_decomposed_arm_differs_from_its_namesake_by_what_is_predicted_along_t
         raise KeyboardInterrupt
 
     monkeypatch.setattr("agents.runs.run", remember)
-    for arm in ("lrp/accumulator", "lrp/accumulator/decomposed"):
+    for arm in ("lrp/accumulator", "lrp/accumulator/share"):
         with pytest.raises(KeyboardInterrupt):
             perform(Job(DEEP_TASK, arm, (0,)))
-    assert [config.training.along_weight for config in asked] == [0.5, 0.0]
+    assert [config.training.predicts for config in asked] == [Predicts.BOTH, Predicts.SHARE]
     assert replace(asked[0], training=asked[1].training) == asked[1]
 
 
