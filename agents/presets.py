@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 import envs
 from rudder_lrp.causal import REPLAYED
 from rudder_lrp.lstm import Structure
+from rudder_lrp.quality import Target
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
 from rudder_lrp.sb3 import (
     EpisodicCredit,
@@ -28,7 +29,7 @@ from rudder_lrp.sb3 import (
     RedistributedRewardVecEnv,
     RedistributedRolloutBuffer,
 )
-from rudder_lrp.training import Target, TrainingConfig
+from rudder_lrp.training import TrainingConfig
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
 _ON_POLICY = ("PPO", "A2C")

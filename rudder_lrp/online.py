@@ -12,7 +12,8 @@ from rudder_lrp.episodes import Array, Episode
 from rudder_lrp.features import RunningNormalizer
 from rudder_lrp.lessons import Lesson, LessonBuffer
 from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.training import NO_QUALITY, Quality, Trainer, TrainingConfig
+from rudder_lrp.quality import NO_QUALITY, Quality
+from rudder_lrp.training import Trainer, TrainingConfig
 
 logger = logging.getLogger(__name__)
 

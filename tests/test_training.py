@@ -7,7 +7,8 @@ import torch
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.predictor import Head, ReturnPredictor
-from rudder_lrp.training import Predicts, Target, Trainer, TrainingConfig, evaluate, fit, losses
+from rudder_lrp.quality import Target, evaluate, losses
+from rudder_lrp.training import Predicts, Trainer, TrainingConfig, fit
 from tests.conftest import SPACES, make_episode
 
 

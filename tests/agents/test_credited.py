@@ -12,7 +12,8 @@ from agents.learning_time import learn_with_credit
 from agents.lockstep import Draws, Exploration, Rollout, play
 from envs import Bomb, Choice, FiniteEnv, Rooms, TraceBack, Umbrella
 from rudder_lrp.features import Encoding
-from rudder_lrp.training import Quality, TrainingConfig
+from rudder_lrp.quality import Quality
+from rudder_lrp.training import TrainingConfig
 
 
 def rollout_of(env: FiniteEnv, n: int, persistence: float = 0.0) -> Rollout:
