@@ -31,8 +31,9 @@ class Defaults(NamedTuple):
     min_lessons: int
 
 
-ON_POLICY = Defaults(Structure.MARKOV, TrainingConfig(), train_every=2048, min_lessons=32)
-"""Each reward is learnt from once, right after it was handed out."""
+ON_POLICY = Defaults(Structure.LEAKY, TrainingConfig(), train_every=2048, min_lessons=32)
+"""Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the
+prediction is its LRP relevance; suite `deep` of the benchmarks compares all structures."""
 
 REPLAYED = Defaults(
     Structure.ACCUMULATOR, TrainingConfig(predicts=Predicts.SHARE, following_updates=30), train_every=500, min_lessons=8

@@ -58,7 +58,7 @@ class ReturnPredictor(nn.Module):
     def __init__(
         self,
         features: TransitionFeatures,
-        structure: Structure | str = Structure.MARKOV,
+        structure: Structure | str = Structure.LEAKY,
         hidden_size: int = 32,
         seed: int = 0,
     ) -> None:

@@ -19,8 +19,8 @@ from rudder_lrp.training import TrainingConfig
 class RedistributedRewardVecEnv(VecEnvWrapper):
     """Collects lessons, trains its predictor now and then, and hands out redistributed rewards.
 
-    While an episode runs, each step earns what it changed in the predicted return (on the accumulator structure
-    that is its LRP relevance too); its last step earns whatever is left of the true return. The agent gets the
+    While an episode runs, each step earns what it changed in the predicted return (on the leaky structure and the
+    accumulator that is its LRP relevance); its last step earns whatever is left of the true return. The agent gets the
     mixture `q * redistributed + (1 - q) * original`, where q is the predictor's quality on held-out lessons: until
     it explains them, the environment's own reward. All of these sum to the true return of the episode.
 
