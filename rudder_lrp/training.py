@@ -131,7 +131,7 @@ class Trainer:
 
     def _choose_head(self, qualities: dict[Head, Quality]) -> Quality:
         """Predict with the outlook if it is worth it, else with the share; return the quality of that."""
-        if Head.SHARE in qualities:
+        if self.config.predicts is Predicts.BOTH:
             qualities |= {Head.SHARE: self._level_share(qualities[Head.SHARE])}
         outlook = qualities.get(Head.OUTLOOK)
         foreseen = outlook is not None and outlook.foreseen > _FORESEEN_ENOUGH
@@ -140,7 +140,11 @@ class Trainer:
         return qualities[head] if outlook is None else qualities[head]._replace(foreseen=outlook.foreseen)
 
     def _level_share(self, quality: Quality) -> Quality:
-        """Take the mean error on held-out lessons out of the share: it is one constant, which no step has earned."""
+        """Take the mean error on held-out lessons out of the share: it is one constant, which no step has earned.
+
+        Only where the share stands in for the outlook. A mean error takes lessons to be known, and replay begins with
+        few: without it, two lessons that happen to agree would pass for a good explanation.
+        """
         if not quality.excess:
             return quality
         with torch.no_grad():
