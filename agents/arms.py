@@ -92,17 +92,13 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
     credit, structure, *predicts = arm.split("/") if "/" in arm else (arm, "")
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
     others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
-    known = credit in explanations and structure in set(Structure)
-    if arm not in others and not (known and predicts in _endings(deep)):
+    endings = [[], *([predicts] for predicts in Predicts)] if deep else [[]]
+    if arm not in others and not (credit in explanations and structure in set(Structure) and predicts in endings):
         ending = f", and perhaps a third part, one of {', '.join(Predicts)}" if deep else ""
         raise ValueError(
             f"no arm {arm!r} for {env}; there are {', '.join(others)}, and credit/structure with credit one of "
             f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{ending}"
         )
-
-
-def _endings(deep: bool) -> list[list[str]]:
-    return [[], *([predicts] for predicts in Predicts if deep)]
 
 
 def explained(arm: str) -> tuple[str, Structure, Predicts]:

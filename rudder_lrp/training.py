@@ -167,7 +167,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.predictor.constrain_()
-        return next(reversed(errors.values())).last.detach()
+        return errors[self.config.predicts.heads[-1]].last.detach()  # the share's, where there are both
 
     def _loss(self, errors: dict[Head, Losses], variance_last: float) -> Tensor:
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
