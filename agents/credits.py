@@ -46,8 +46,8 @@ class CreditConfig:
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
             predicts=Predicts.OUTLOOK,
-            updates=100,
-            following_updates=100,
+            updates=300,
+            following_updates=300,
             batch_size=32,
             learning_rate=1e-2,
             variation_weight=0.005,
@@ -87,7 +87,10 @@ class Credit(ABC):
         return self.redistribute(rollout, lessons)
 
     def expected(self, rollout: Rollout) -> Floats | float:
-        """The late payment that is expected before the first step; earned by that step, as its action's value."""
+        """The late payment that is expected before the first step, which is no step's credit.
+
+        In the redistributed reward the first step has it nonetheless, as part of its action's value.
+        """
         return 0.0
 
 
@@ -122,6 +125,7 @@ class PredictorCredit(Credit):
             min_lessons=config.min_lessons,
         )
         self.redistributor = build(predictor)
+        self._expected = predictor.expected_return
 
     @property
     def q(self) -> float:
@@ -134,8 +138,23 @@ class PredictorCredit(Credit):
             self.online.observe(lesson)
         self.online.train_every = max(self.config.train_every, episodes // 4)
         trained = self.online.train_if_due(episodes)
-        self.explained_variance = self.online.quality.explained_variance
+        if trained:
+            self.explained_variance = self.online.quality.explained_variance
+            self._expected = self._expected_before()
         return trained
+
+    @torch.no_grad()
+    def _expected_before(self) -> float:
+        """What is expected before the first step.
+
+        The mean of what is predicted after it: the readout's bias, which differences are taken from, is no mean of
+        anything. Relevance for the last prediction knows no such moment and explains all but the bias.
+        """
+        predictor = self.online.predictor
+        if not self.redistributor.causal:
+            return predictor.expected_return
+        first = np.stack([lesson.features[:1] for lesson in self.online.lessons.training])
+        return float(predictor.in_return_units(predictor(torch.from_numpy(first))).mean())
 
     @torch.no_grad()
     def contributions(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
@@ -145,11 +164,12 @@ class PredictorCredit(Credit):
             batch = LessonBatch.collate(lessons[start : start + 64])
             found = self.redistributor.contributions(batch.features, batch.lengths).double().numpy()
             credit[start : start + 64, : found.shape[1]] = found
+        credit[:, 0] -= self._expected - self.online.predictor.expected_return
         return credit
 
     def expected(self, rollout: Rollout) -> float:
         """See `Credit.expected`."""
-        return self.redistributor.predictor.expected_return
+        return self._expected
 
 
 class RandomizedCredit(Credit):

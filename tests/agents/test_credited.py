@@ -5,7 +5,7 @@ import pytest
 
 from agents.arms import build_credit
 from agents.credited import CreditedAgent
-from agents.credits import CreditConfig, OracleCredit, optimal_credit
+from agents.credits import CreditConfig, OracleCredit, PredictorCredit, optimal_credit
 from agents.fidelity import decisive_steps, fidelity_report
 from agents.learners import MonteCarlo
 from agents.learning_time import learn_with_credit
@@ -42,6 +42,18 @@ def test_what_the_agent_learns_from_has_the_same_return(arm: str) -> None:
         np.testing.assert_allclose(redistributed.sum(axis=1), rollout.rewards.sum(axis=1), atol=1e-5)
         beyond = np.arange(env.model.steps) >= rollout.lengths[:, None]
         assert not redistributed[beyond].any()
+
+
+def test_what_the_first_steps_have_in_common_is_no_credit() -> None:
+    env = Choice(6)
+    agent = agent_of(env, "lrp/leaky", config=CreditConfig(min_lessons=10, train_every=20))
+    rollout = rollout_of(env, 100)
+    agent.learn(rollout)
+    assert isinstance(agent.credit, PredictorCredit)
+    known = agent.credit.online.lessons.training
+    credit = agent.credit.contributions(rollout._replace(rewards=rollout.rewards[: len(known)]), known)
+    assert np.abs(credit[:, 0]).max() > 0.1
+    assert abs(credit[:, 0].mean()) < 1e-5
 
 
 def test_what_was_paid_in_time_stays_where_it_is() -> None:
