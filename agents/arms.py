@@ -56,9 +56,12 @@ EXPLANATIONS: dict[str, Build] = {
 OTHER_CREDITS = ("oracle", "uniform", "rrd")
 """Credits without a return predictor."""
 
+DEFAULT = "lrp/leaky"
+"""Credit and structure where nothing else is asked for."""
+
 DEEP_EXPLANATIONS = ("difference", "lrp")
 DEEP_CREDITS = (
-    "lrp/leaky",
+    DEFAULT,
     "lrp/accumulator",
     "lrp/markov",
     "lrp/output-gated",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agents.arms import BASELINES, DEEP_CREDITS
+from agents.arms import BASELINES, DEEP_CREDITS, DEFAULT
 from agents.lockstep import Exploration
 
-MAIN_CREDITS = ("lrp/leaky", "lrp/accumulator", "difference/markov", "oracle")
+MAIN_CREDITS = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
 CONTROL = "late_monte_carlo"
 SIDE = (
     "lrp/markov",
@@ -109,7 +109,7 @@ _PLAIN = tuple(
     Task(
         task.env,
         arms=BASELINES,
-        side_arms=("lrp/leaky", "oracle"),
+        side_arms=(DEFAULT, "oracle"),
         goal=task.goal,
         published=task.published,
         episodes=3000,
@@ -138,17 +138,17 @@ _FURTHER = tuple(
         ("FourRooms", 0.1, Exploration()),
     )
 )
-_DEEP = ("dense", "none", *DEEP_CREDITS)
-_MEMORY = ("recurrent_ppo",)  # takes 6 to 14 ms a step on one core, an hour a run
+_DEEP = ("dense", "none", DEFAULT, "difference/markov")
+_DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
         tuple(
             Task(f"rudder_lrp/{name}-v0", arms=arms, episodes=400, baseline_episodes=3000, exploration=exploration)
             for name, arms, exploration in (
-                ("TraceBack10", ("monte_carlo", "lrp/leaky", "difference/markov"), Exploration()),
-                ("Choice40", ("monte_carlo", "lrp/leaky", "difference/markov"), Exploration()),
-                ("Bomb6", ("monte_carlo", "lrp/leaky", "difference/markov"), _HELD),
+                ("TraceBack10", ("monte_carlo", DEFAULT, "difference/markov"), Exploration()),
+                ("Choice40", ("monte_carlo", DEFAULT, "difference/markov"), Exploration()),
+                ("Bomb6", ("monte_carlo", DEFAULT, "difference/markov"), _HELD),
             )
         ),
         seeds=5,
@@ -159,11 +159,12 @@ SUITES: dict[str, Suite] = {
     "further_tasks": Suite(_FURTHER, seeds=10, cap_seconds=3600.0),
     "deep": Suite(
         (
-            Task("LunarLander-v3", arms=_DEEP, side_arms=_MEMORY, timesteps=300_000),
-            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], side_arms=_MEMORY, timesteps=200_000),
-            Task("Hopper-v5", arms=_DEEP, side_arms=_MEMORY, timesteps=300_000),
+            Task("LunarLander-v3", arms=_DEEP, side_arms=_DEEP_SIDE, timesteps=300_000),
+            Task("rudder_lrp/KeyToDoor-v0", arms=_DEEP[1:], side_arms=_DEEP_SIDE, timesteps=200_000),
+            Task("Hopper-v5", arms=_DEEP, side_arms=_DEEP_SIDE, timesteps=300_000),
         ),
-        seeds=5,
+        seeds=10,
+        side_seeds=5,
         cap_seconds=2 * 3600.0,
     ),
 }
