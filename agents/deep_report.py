@@ -39,7 +39,7 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
     """Final return, evaluation, way from delayed to dense and wall time of each arm."""
     rows = []
     for task, table in tables:
-        ways = _ways(task, table)
+        found = ways(task, table)
         for arm, results in table.items():
             finals, evaluations = _finished(results, "final_return"), _finished(results, "evaluation")
             if not len(finals):
@@ -51,7 +51,7 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
                     str(len(finals)),
                     f"{finals.mean():.1f} [{finals.min():.1f}, {finals.max():.1f}]",
                     f"{evaluations.mean():.1f} [{evaluations.min():.1f}, {evaluations.max():.1f}]",
-                    f"{ways[arm]:.2f}" if arm in ways else "",
+                    f"{found[arm]:.2f}" if arm in found else "",
                     f"{median(results, 'learning_seconds'):.0f}",
                 ]
             )
@@ -62,7 +62,7 @@ def _finished(results: Sequence[dict[str, object]], key: str) -> np.ndarray:
     return np.array([result[key] for result in results if key in result], dtype=np.float64)
 
 
-def _ways(task: Task, table: Table) -> dict[str, float]:
+def ways(task: Task, table: Table) -> dict[str, float]:
     """How far each arm came from the delayed reward to the dense one, or to the optimum; empty if an end is missing."""
     means = {arm: found.mean() for arm, results in table.items() if len(found := _finished(results, "final_return"))}
     end = means.get("dense", envs.reference_return(task.env) if "dense" not in task.arms else None)

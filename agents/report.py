@@ -12,11 +12,11 @@ import numpy as np
 from agents.arms import BASELINES, LEARNERS, has_credit
 from agents.deep_report import deep_sections
 from agents.figures import draw_curves, draw_delays
+from agents.goals import goals
 from agents.harness import read_result, result_path
 from agents.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from agents.suites import SUITES, Suite, Task
-from agents.tables import Table, markdown, median
-from agents.trials import Result
+from agents.tables import Table, learning_time, markdown, median, number, quantile_time, times, times_fewer
 from agents.versions import environment_versions
 
 FAMILIES = ("TraceBack", "Bomb", "Choice", "ChargeDischarge", "Umbrella")
@@ -65,16 +65,20 @@ def write_report(
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     versions = ", ".join(f"{key} {value}" for key, value in environment_versions().items())
-    parts = [_INTRODUCTION.format(suite=names[0], versions=versions)]
-    for name in names:
-        tables = [(task, collect(SUITES[name], task, folder)) for task in SUITES[name].tasks]
-        tables = [(task, table) for task, table in tables if table]
+    found = {name: _tables(SUITES[name], folder) for name in names}
+    parts = [_INTRODUCTION.format(suite=names[0], versions=versions), goals(found)]
+    for name, tables in found.items():
         if tables:
             parts += _suite_sections(name, SUITES[name], tables, figures)
     if (repair := folder.parent / "watch_repair.json").is_file():
         parts.append(watch_repair(repair))
     page.write_text("\n".join(parts))
     return page
+
+
+def _tables(suite: Suite, folder: Path) -> list[tuple[Task, Table]]:
+    tables = [(task, collect(suite, task, folder)) for task in suite.tasks]
+    return [(task, table) for task, table in tables if table]
 
 
 def watch_repair(path: Path) -> str:
@@ -114,24 +118,6 @@ def _tabular_sections(name: str, tables: list[tuple[Task, Table]], figures: Path
     return parts
 
 
-def number(value: float) -> str:
-    """An episode count as in the papers: 457, 8.4k; infinite ones as a dash."""
-    if not np.isfinite(value):
-        return "-"
-    return f"{value:.0f}" if value < 10_000 else f"{value / 1000:.3g}k"
-
-
-def times(results: Sequence[Result]) -> np.ndarray:
-    """Learning times in episodes, infinite where a run was not solved, crashed or met the cap."""
-    return np.array([result.get("solved_at") or np.inf for result in results], dtype=np.float64)
-
-
-def learning_time(results: Sequence[Result], percent: float) -> str:
-    """A percentile of the learning times; where it is infinite, that it is above half of a run."""
-    found = np.percentile(times(results), percent, method="higher")
-    return number(found) if np.isfinite(found) else f"> {number(results[0].get('episodes', 0) // 2)}"
-
-
 def learning_times(tables: Sequence[tuple[Task, Table]]) -> str:
     """Median and ninth decile of the learning times, how many were solved, beside what was published."""
     rows = []
@@ -163,8 +149,8 @@ def speed_ups(tables: Sequence[tuple[Task, Table]]) -> str:
         for arm in (arm for arm in table if has_credit(arm) and rivals):
             row = [task.env.rpartition("/")[2], arm]
             for quantile in (50, 90):
-                best = min(rivals, key=lambda rival: _time(table[rival], quantile)[0])
-                row += [best, _ratio(_time(table[best], quantile), _time(table[arm], quantile))]
+                best = min(rivals, key=lambda rival: quantile_time(table[rival], quantile).episodes)
+                row += [best, times_fewer(quantile_time(table[best], quantile), quantile_time(table[arm], quantile))]
             rows.append(row)
     note = (
         "Learning time of the best baseline by that of the credit, above 1 if the credit is faster. Where no baseline "
@@ -172,19 +158,6 @@ def speed_ups(tables: Sequence[tuple[Task, Table]]) -> str:
     )
     header = ["task", "arm", "best by the median", "times fewer episodes", "best by the 9th decile", "times fewer"]
     return note + markdown(header, rows)
-
-
-def _time(results: Sequence[Result], quantile: int) -> tuple[float, bool]:
-    """A quantile of the learning times, or half of the run and False if that run was not solved."""
-    found = float(np.percentile(times(results), quantile, method="higher"))
-    return (found, True) if np.isfinite(found) else (max(result.get("episodes", 20) for result in results) / 2, False)
-
-
-def _ratio(theirs: tuple[float, bool], ours: tuple[float, bool]) -> str:
-    """Their time by ours, a lower bound if only ours is known."""
-    if not ours[1]:
-        return "not solved"
-    return f"{'' if theirs[1] else '> '}{theirs[0] / ours[0]:.3g}"
 
 
 def final_scores(tables: Sequence[tuple[Task, Table]]) -> str:

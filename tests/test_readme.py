@@ -7,8 +7,9 @@ from statistics import fmean
 
 import pytest
 
-from agents.report import collect, learning_time
+from agents.report import collect
 from agents.suites import SUITES
+from agents.tables import learning_time
 
 README = Path(__file__).parents[1] / "README.md"
 

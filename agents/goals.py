@@ -1,0 +1,125 @@
+"""What a benchmark is for: each goal beside what the runs show, met or missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+
+from agents.arms import BASELINES, DEFAULT
+from agents.deep_report import ways
+from agents.suites import Task
+from agents.tables import Table, learning_time, markdown, median, quantile_time, times_fewer
+from envs.finite import Earnings, FiniteEnv, FiniteModel, values
+
+FIDELITY = 0.8
+"""Share of the default's absolute credit that is to lie on decisive steps or beside them."""
+
+_NOTE = """The default credit is `{default}`. Goals are the learning times published for RUDDER, the dense reward on
+deep tasks, and {fidelity:.0%} of the credit on decisive steps. Details, and all other arms, are below.
+
+"""
+_CHANCE = """*By chance* is how many decisive steps an episode of random actions has. On the bomb that is so few that
+within the goal a learner can hardly have seen one, unless it holds on to an exploring action for a while, as all arms
+of suite `tabular` do there, or knows the rules, as `oracle` does.
+
+"""
+
+Tables = Sequence[tuple[Task, Table]]
+
+
+def goals(suites: Mapping[str, Tables]) -> str:
+    """The section that says it first."""
+    every = [(name, task, table) for name, tables in suites.items() for task, table in tables if DEFAULT in table]
+    tabular = [entry for entry in every if not entry[1].timesteps]
+    parts = ["## Against the goals\n", _NOTE.format(default=DEFAULT, fidelity=FIDELITY)]
+    if published := [entry for entry in tabular if entry[1].goal]:
+        parts += ["### Episodes to 90 % of the optimum\n", _learning(published), _CHANCE]
+    if tabular:
+        parts += ["### Credit on decisive steps\n", _fidelity(tabular)]
+    if deep := [(task, table) for _, task, table in every if task.timesteps]:
+        parts += ["### From the delayed reward to the dense one\n", _deep(deep)]
+    return "\n".join(parts)
+
+
+def _learning(entries: Sequence[tuple[str, Task, Table]]) -> str:
+    rows = []
+    for suite, task, table in entries:
+        rivals = [arm for arm in BASELINES if arm in table]
+        best = min(rivals, key=lambda rival: quantile_time(table[rival], 50).episodes) if rivals else ""
+        ours = quantile_time(table[DEFAULT], 50)
+        met = ours.solved and task.goal is not None and ours.episodes <= task.goal
+        rows.append(
+            [
+                f"{_short(task)}, suite `{suite}`",
+                f"{task.goal}",
+                learning_time(table[DEFAULT], 50),
+                "met" if met else "missed",
+                str(len(table[DEFAULT])),
+                f"{best} {learning_time(table[best], 50)}" if best else "",
+                times_fewer(quantile_time(table[best], 50), ours) if best else "",
+                f"{decisive_by_chance(_model(task)):.2g}",
+            ]
+        )
+    header = ["task", "goal", "median", "", "seeds", "best baseline", "times fewer episodes", "by chance"]
+    return markdown(header, rows)
+
+
+def _fidelity(entries: Sequence[tuple[str, Task, Table]]) -> str:
+    rows = []
+    for suite, task, table in entries:
+        share = median(table[DEFAULT], "on_decisive")
+        others = [
+            f"{median(table[arm], 'on_decisive'):.2f}" if arm in table else ""
+            for arm in ("lrp/accumulator", "difference/markov", "oracle")
+        ]
+        verdict = "met" if share >= FIDELITY else "missed"
+        explained = f"{median(table[DEFAULT], 'explained_variance'):.2f}"
+        rows.append([f"{_short(task)}, suite `{suite}`", f"{share:.2f}", verdict, explained, *others])
+    note = (
+        "\nThe oracle's share is that of the optimal redistribution: where it is below the goal, the true credit lies "
+        "elsewhere, and a predictor that explains the return misses the goal with it.\n\n"
+    )
+    return markdown(["task", DEFAULT, "", "explained", "lrp/accumulator", "difference/markov", "oracle"], rows) + note
+
+
+def _deep(tables: Tables) -> str:
+    rows = []
+    for task, table in tables:
+        found = ways(task, table)
+        if not found:
+            continue
+        best = {
+            kind: max((arm for arm in found if arm.startswith(f"{kind}/")), key=found.__getitem__, default="")
+            for kind in ("lrp", "difference")
+        }
+        dense = "dense" in task.arms
+        rows.append(
+            [
+                _short(task),
+                f"{found[DEFAULT]:.2f}",
+                ("met" if found[DEFAULT] >= 1.0 else "missed") if dense else "no dense reward: the optimum is 1",
+                *(f"{arm} {found[arm]:.2f}" if arm else "" for arm in best.values()),
+            ]
+        )
+    return markdown(["task", f"way of {DEFAULT}", "", "best LRP", "best differences of predictions"], rows)
+
+
+def decisive_by_chance(model: FiniteModel) -> float:
+    """How many decisive steps an episode of random actions is expected to have."""
+    decisive = np.broadcast_to(model.decisive, model.shape).astype(np.float64)
+    counting = replace(model, now=Earnings(np.zeros((1, 1, 1))), late=Earnings(decisive))
+    return float(model.starts @ values(counting, epsilon=1.0).state[0])
+
+
+def _model(task: Task) -> FiniteModel:
+    env = gym.make(task.env).unwrapped
+    if not isinstance(env, FiniteEnv):
+        raise TypeError(f"{task.env} has no tabular rules")
+    return env.model
+
+
+def _short(task: Task) -> str:
+    return task.env.rpartition("/")[2]
