@@ -122,20 +122,20 @@ _FURTHER = tuple(
     Task(
         f"rudder_lrp/{name}-v0",
         arms=_FURTHER_ARMS,
-        episodes=1000,
+        episodes=episodes,
         baseline_episodes=4000,
         learning_rate=rate,
         exploration=exploration,
     )
-    for name, rate, exploration in (
-        ("ChargeDischarge10", 0.1, Exploration()),
-        ("ChargeDischarge20", 0.03, Exploration()),
-        ("ChargeDischarge50", 0.03, Exploration()),
-        ("Coin", 0.03, Exploration()),
-        ("Umbrella20", 0.03, Exploration()),
-        ("Umbrella100", 0.03, Exploration()),
-        ("TMaze10", 0.1, _HELD),
-        ("FourRooms", 0.1, Exploration()),
+    for name, rate, exploration, episodes in (
+        ("ChargeDischarge10", 0.1, Exploration(), 1000),
+        ("ChargeDischarge20", 0.03, Exploration(), 1000),
+        ("ChargeDischarge50", 0.03, Exploration(), 1000),
+        ("Coin", 0.03, Exploration(), 1000),
+        ("Umbrella20", 0.03, Exploration(), 1000),
+        ("Umbrella100", 0.03, Exploration(), 1000),
+        ("TMaze10", 0.1, _HELD, 1000),
+        ("FourRooms", 0.1, Exploration(), 4000),  # a random walk reaches the goal in one episode of thirty
     )
 )
 _DEEP = ("dense", "none", DEFAULT, "difference/markov")
