@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from agents.aligned import AlignedCredit
 from agents.credits import (
     Build,
     Credit,
@@ -53,7 +54,7 @@ EXPLANATIONS: dict[str, Build] = {
 }
 """Credits by explaining a return predictor; an arm is `credit/structure`."""
 
-OTHER_CREDITS = ("oracle", "uniform", "rrd")
+OTHER_CREDITS = ("oracle", "uniform", "rrd", "alignment")
 """Credits without a return predictor."""
 
 DEFAULT = "lrp/leaky"
@@ -117,6 +118,7 @@ def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: Cr
         "oracle": partial(OracleCredit, env.model, epsilon),
         "uniform": UniformCredit,
         "rrd": partial(RandomizedCredit, env, seed, config),
+        "alignment": partial(AlignedCredit, env.model, config),
     }
     if arm in builders:
         return builders[arm]()

@@ -69,7 +69,7 @@ class CreditedAgent:
         self.latest.append((rollout, lessons))
         del self.latest[: -self.config.relearnt // len(lessons)]
         self.episodes += len(lessons)
-        changed = self.credit.learn(lessons, self.episodes)
+        changed = self.credit.learn(rollout, lessons, self.episodes)
         _one_by_one(self._plain, rollout)
         if self.credit.q:
             for earlier, known in self.latest if changed else self.latest[-1:]:

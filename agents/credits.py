@@ -67,8 +67,8 @@ class Credit(ABC):
         """How far it is to be trusted, within [0, 1]."""
         return 1.0
 
-    def learn(self, lessons: list[Lesson], episodes: int) -> bool:
-        """Take in the lessons of finished episodes, `episodes` so far; true if earlier ones would now be redone."""
+    def learn(self, rollout: Rollout, lessons: list[Lesson], episodes: int) -> bool:
+        """Take in finished episodes, `episodes` so far; true if earlier ones would now be redone."""
         return False
 
     @abstractmethod
@@ -132,7 +132,7 @@ class PredictorCredit(Credit):
         """See `Credit.q`: the explained variance on held-out lessons, 0 below the threshold."""
         return self.online.q
 
-    def learn(self, lessons: list[Lesson], episodes: int) -> bool:
+    def learn(self, rollout: Rollout, lessons: list[Lesson], episodes: int) -> bool:
         """See `Credit.learn`."""
         for lesson in lessons:
             self.online.observe(lesson)
@@ -192,7 +192,7 @@ class RandomizedCredit(Credit):
         """See `Credit.q`: 1 once it was trained; the method knows no trust."""
         return float(self.model.trained)
 
-    def learn(self, lessons: list[Lesson], episodes: int) -> bool:
+    def learn(self, rollout: Rollout, lessons: list[Lesson], episodes: int) -> bool:
         """See `Credit.learn`."""
         for lesson in lessons:
             self.lessons.add(lesson)

@@ -34,8 +34,8 @@ Tabular agents on tasks whose true credit is known (cards in `envs/`). All arms 
 - `monte_carlo`, `q_lambda`, `sarsa_lambda`, `look_back` learn from the environment's own reward.
 - `credit/structure` explains a return predictor that is trained on the way; the agent acts by the mixture of a table of
   redistributed reward (direct Q estimation) and a Monte Carlo table, weighted by the explained variance on held-out
-  lessons. `rrd` is randomized return decomposition, `uniform` spreads the whole return evenly (IRCR), `oracle` knows
-  the optimal redistribution from the rules.
+  lessons. `rrd` is randomized return decomposition, `uniform` spreads the whole return evenly (IRCR), `alignment`
+  aligns the ten best episodes so far, after Align-RUDDER, `oracle` knows the optimal redistribution from the rules.
 - All credits but `uniform` concern the payment of the last step alone, and direct Q estimation leaves what is paid
   before it out of account but at its own step: a help that the first four arms do not have. `late_monte_carlo` is the
   control: it has that help and no other credit. What a credit is worth is its lead over *both*.
@@ -205,7 +205,8 @@ def credit_table(tables: Sequence[tuple[Task, Table]]) -> str:
                 rows.append([task.env.rpartition("/")[2], arm, *(f"{value:.3g}" for value in values)])
     note = (
         "Medians over the seeds, on the latest episodes of each run. Credit is the contribution to the prediction, "
-        "without the residual; the optimal one is that of the policy that acts optimally but for the exploration. "
+        "without the residual and without what was expected before the first step; the optimal one is that of the "
+        "policy that acts optimally but for the exploration. "
         "The oracle's own share says how much of the optimal credit lies on the decisive steps at all: on the bomb, "
         "every step of the way changes what is expected.\n\n"
     )

@@ -14,6 +14,7 @@ SIDE = (
     "lrp/standard",
     "rrd",
     "uniform",
+    "alignment",
     "integrated_gradients/markov",
 )
 """Credits that run with fewer seeds."""
@@ -122,6 +123,7 @@ _FURTHER = tuple(
     Task(
         f"rudder_lrp/{name}-v0",
         arms=_FURTHER_ARMS,
+        side_arms=("alignment",),
         episodes=episodes,
         baseline_episodes=4000,
         learning_rate=rate,

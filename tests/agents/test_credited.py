@@ -28,7 +28,16 @@ def agent_of(env: FiniteEnv, arm: str, seed: int = 0, config: CreditConfig | Non
     return CreditedAgent(env, build_credit(arm, env, 0.2, seed, config), seed, config=config)
 
 
-ARMS = ("difference/markov", "lrp/leaky", "lrp/standard", "integrated_gradients/markov", "rrd", "uniform", "oracle")
+ARMS = (
+    "difference/markov",
+    "lrp/leaky",
+    "lrp/standard",
+    "integrated_gradients/markov",
+    "rrd",
+    "uniform",
+    "alignment",
+    "oracle",
+)
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -79,7 +88,7 @@ def test_the_oracle_gives_each_action_its_value_up_to_a_constant_of_the_state() 
     first = np.array([rewards[rollout.actions[:, 0] == action, 0].mean() for action in range(4)])
     assert first.argmax() == 3
     np.testing.assert_allclose(np.delete(first, 3), 0.0, atol=1e-9)
-    assert not OracleCredit(env.model, 0.2).learn([], 100)
+    assert not OracleCredit(env.model, 0.2).learn(rollout, [], 100)
 
 
 def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> None:
