@@ -1,6 +1,6 @@
 """Train the same agent with several credits over several seeds, side by side, and write one small result file.
 
-    python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output results/lunar_lander.json
+    python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output runs/lunar_lander.json
     python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms lrp/accumulator dense none \
         --timesteps 20000 --evaluation-episodes 50 --output results/pendulum.json
 

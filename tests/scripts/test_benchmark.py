@@ -182,7 +182,7 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
     write_result(result_path(tmp_path, DEEP_TASK, "dense", 0), Job(DEEP_TASK, "dense", (0,)), 0, dense)
     assert open_jobs(suite, tmp_path) == []
     page = write_report(tmp_path / "page.md", tmp_path, ["deep"]).read_text()
-    assert "| LunarLander-v3 | dense | 1 | 1000.0 [1000.0, 1000.0] | 7.0 [7.0, 7.0] | 1.00 |" in page
+    assert "| LunarLander-v3 | dense | 1 | 1000.0 [1000.0, 1000.0] | 1.00 | 7.0 [7.0, 7.0] | 1.00 |" in page
     assert "| LunarLander-v3 | recurrent_ppo | 1 |" in page
     assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
 
