@@ -140,7 +140,7 @@ _FURTHER = tuple(
         ("FourRooms", 0.1, Exploration(), 4000),  # a random walk reaches the goal in one episode of thirty
     )
 )
-_DEEP = ("dense", "none", DEFAULT)
+_DEEP = ("dense", "none", DEFAULT, "difference/markov")
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 SUITES: dict[str, Suite] = {
