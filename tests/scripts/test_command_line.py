@@ -112,13 +112,16 @@ def test_an_unwritable_log_folder_is_named(tmp_path) -> None:
 def test_an_interrupted_training_saves_what_there_is(tmp_path) -> None:
     arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 10_000_000, "--logdir", tmp_path, "--threads", 1]
     process = start("train.py", *arguments, "--evaluation-episodes", 2)
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("*/tensorboard*/events*")):
-        assert time.monotonic() < deadline, "training did not start"
-        time.sleep(0.5)
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    try:
+        deadline = time.monotonic() + 300
+        while not list(tmp_path.glob("*/tensorboard*/events*")):
+            assert time.monotonic() < deadline, "training did not start"
+            time.sleep(0.5)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 0, err
     assert "interrupted after" in out
     assert list(tmp_path.glob("*/model.zip"))
