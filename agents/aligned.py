@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.alignment import Events, Profile, build_profile, clusters, successor_representation
-from agents.credits import Credit, CreditConfig, paid_on_the_way
-from agents.learners import returns_to_go
+from agents.alignment import Events, build_profile, clusters, successor_representation
+from agents.credits import CreditConfig, LookingAhead
 from agents.lockstep import Rollout
 from envs.finite import FiniteModel, Floats
 from rudder_lrp.lessons import Lesson
 
 
-class AlignedCredit(Credit):
+class AlignedCredit(LookingAhead):
     """A step earns by how much more of the profile of good episodes is matched after it (Patil et al. 2020).
 
     Demonstrations are not given: the episodes with the highest late payment so far stand for them. The score of an
@@ -58,7 +57,7 @@ class AlignedCredit(Credit):
         events = [found.kinds for found in self._events(rollout)]
         having = np.bincount(np.concatenate([np.unique(kinds) for kinds in events]), minlength=self.kinds)
         best = np.argsort(-late, kind="stable")[: self.good]
-        self.profile: Profile = build_profile([events[at] for at in best], (having + 1.0) / (len(events) + 2.0))
+        self.profile = build_profile([events[at] for at in best], (having + 1.0) / (len(events) + 2.0))
         scores = np.array([self.profile.matched(kinds)[-1] if len(kinds) else 0.0 for kinds in events])
         self._fit(scores, late)
 
@@ -80,11 +79,6 @@ class AlignedCredit(Credit):
             for row, events in zip(credit, self._events(rollout), strict=True):
                 row[events.steps] = self._slope * np.diff(self.profile.matched(events.kinds), prepend=0.0)
         return credit
-
-    def targets(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
-        """See `Credit.targets`; between events nothing is earned, so what is to come is added."""
-        paid = paid_on_the_way(rollout)
-        return paid + returns_to_go(self.redistribute(rollout, lessons) - paid)
 
     def expected(self, rollout: Rollout) -> float:
         """See `Credit.expected`."""

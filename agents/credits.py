@@ -172,7 +172,16 @@ class PredictorCredit(Credit):
         return self._expected
 
 
-class RandomizedCredit(Credit):
+class LookingAhead(Credit):
+    """A credit whose rewards are no changes of a value: an action's value takes those to come as well."""
+
+    def targets(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
+        """See `Credit.targets`: what was paid at the step itself, and all redistributed reward from there on."""
+        paid = paid_on_the_way(rollout)
+        return paid + returns_to_go(self.redistribute(rollout, lessons) - paid)
+
+
+class RandomizedCredit(LookingAhead):
     """Randomized return decomposition (Ren et al. 2022): a reward model of single steps, trained on the way.
 
     Args:
@@ -209,11 +218,6 @@ class RandomizedCredit(Credit):
         for row, lesson in zip(credit, lessons, strict=True):
             row[: len(lesson)] = self.model.rewards(lesson)
         return credit
-
-    def targets(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
-        """See `Credit.targets`; these rewards are no changes of a value, so those to come are added."""
-        paid = paid_on_the_way(rollout)
-        return paid + returns_to_go(self.redistribute(rollout, lessons) - paid)
 
 
 class UniformCredit(Credit):

@@ -30,9 +30,8 @@ def deep_sections(name: str, tables: Sequence[tuple[Task, Table]], figures: Path
         return []
     parts = ["### Deep agents\n", _NOTE + deep_table(tables)]
     for task, table in tables:
-        short = task.env.rpartition("/")[2]
-        draw_deep_curves(figures / f"{name}_{short}.png", task, table)
-        parts.append(f"![Learning curves on {short}](figures/{name}_{short}.png)\n")
+        draw_deep_curves(figures / f"{name}_{task.name}.png", task, table)
+        parts.append(f"![Learning curves on {task.name}](figures/{name}_{task.name}.png)\n")
     return parts
 
 
@@ -45,7 +44,7 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
             if found := _finished(results, "final_return"):
                 cells = [cell for key, way in measured for cell in _spread(_finished(results, key), way.get(arm))]
                 seconds = f"{median(results, 'learning_seconds'):.0f}"
-                rows.append([task.env.rpartition("/")[2], arm, str(len(found)), *cells, seconds])
+                rows.append([task.name, arm, str(len(found)), *cells, seconds])
     return markdown(["task", "arm", "seeds", "final return", "way", "evaluation", "way", "s a run"], rows)
 
 

@@ -51,7 +51,7 @@ def draw_curves(path: Path, members: Sequence[Member]) -> None:
             style = _style(arms, arm)
             panel.plot(episodes[0], middle, linewidth=1.4, **style)
             panel.fill_between(episodes[0], low, high, color=style["color"], alpha=0.12, linewidth=0)
-        panel.set(xscale="log", xlabel="episodes", title=task.env.rpartition("/")[2])
+        panel.set(xscale="log", xlabel="episodes", title=task.name)
     panels[0].set_ylabel("expected return of the greedy policy")
     _save(figure, path, max(panels, key=lambda panel: len(panel.get_lines())))
 
@@ -72,7 +72,7 @@ def draw_deep_curves(path: Path, task: Task, table: dict[str, list[Result]]) -> 
         panel.fill_between(
             steps, returns.min(axis=0), returns.max(axis=0), color=style["color"], alpha=0.08, linewidth=0
         )
-    panel.set(xlabel="environment steps", ylabel="true return", title=task.env.rpartition("/")[2])
+    panel.set(xlabel="environment steps", ylabel="true return", title=task.name)
     _save(figure, path, panel)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import gymnasium as gym
 import numpy as np
 
 from agents.arms import BASELINES, DEFAULT
 from agents.deep_report import ways
 from agents.suites import Task
 from agents.tables import Table, learning_time, markdown, median, quantile_time, times_fewer
-from envs.finite import Earnings, FiniteEnv, FiniteModel, values
+from agents.trials import environment_of
+from envs.finite import Earnings, FiniteModel, values
 
 FIDELITY = 0.8
 """Share of the default's absolute credit that is to lie on decisive steps or beside them."""
@@ -53,14 +53,14 @@ def _learning(entries: Sequence[tuple[str, Task, Table]]) -> str:
         met = ours.solved and task.goal is not None and ours.episodes <= task.goal
         rows.append(
             [
-                f"{_short(task)}, suite `{suite}`",
+                f"{task.name}, suite `{suite}`",
                 f"{task.goal}",
                 learning_time(table[DEFAULT], 50),
                 "met" if met else "missed",
                 str(len(table[DEFAULT])),
                 f"{best} {learning_time(table[best], 50)}" if best else "",
                 times_fewer(quantile_time(table[best], 50), ours) if best else "",
-                f"{decisive_by_chance(_model(task)):.2g}",
+                f"{decisive_by_chance(environment_of(task).model):.2g}",
             ]
         )
     header = ["task", "goal", "median", "", "seeds", "best baseline", "times fewer episodes", "by chance"]
@@ -73,7 +73,7 @@ def _fidelity(entries: Sequence[tuple[str, Task, Table]]) -> str:
         arms = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
         ours, *others = (median(table.get(arm, []), "on_decisive") for arm in arms)
         explained = f"{median(table[DEFAULT], 'explained_variance'):.2f}"
-        name = f"{_short(task)}, suite `{suite}`"
+        name = f"{task.name}, suite `{suite}`"
         rows.append([name, _decimals(ours), _verdict(ours, others[-1]), explained, *map(_decimals, others)])
     note = (
         "\nThe oracle's share is that of the optimal redistribution: where it is below the goal, the true credit lies "
@@ -106,7 +106,7 @@ def _deep(tables: Tables) -> str:
         dense = "dense" in task.arms
         rows.append(
             [
-                _short(task),
+                task.name,
                 f"{found[DEFAULT]:.2f}",
                 ("met" if found[DEFAULT] >= 1.0 else "missed") if dense else "no dense reward: the optimum is 1",
                 *(f"{arm} {found[arm]:.2f}" if arm else "" for arm in best.values()),
@@ -120,14 +120,3 @@ def decisive_by_chance(model: FiniteModel) -> float:
     decisive = np.broadcast_to(model.decisive, model.shape).astype(np.float64)
     counting = replace(model, now=Earnings(np.zeros((1, 1, 1))), late=Earnings(decisive))
     return float(model.starts @ values(counting, epsilon=1.0).state[0])
-
-
-def _model(task: Task) -> FiniteModel:
-    env = gym.make(task.env).unwrapped
-    if not isinstance(env, FiniteEnv):
-        raise TypeError(f"{task.env} has no tabular rules")
-    return env.model
-
-
-def _short(task: Task) -> str:
-    return task.env.rpartition("/")[2]

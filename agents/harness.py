@@ -28,8 +28,7 @@ def result_path(folder: Path, task: Task, arm: str, seed: int) -> Path:
     """Where the result of a run belongs; the name changes with the settings of the task and of the credit."""
     settings = _deep_settings(task) if task.timesteps else _tabular_settings(task, has_credit(arm))
     fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-    name = task.env.rpartition("/")[2]
-    return folder / f"{name}_{fingerprint}" / f"{arm.replace('/', '-')}_{seed}.json"
+    return folder / f"{task.name}_{fingerprint}" / f"{arm.replace('/', '-')}_{seed}.json"
 
 
 def _deep_settings(task: Task) -> dict[str, Any]:

@@ -46,7 +46,7 @@ _HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "DQN": {},
     "SAC": _SMALL,
     "TD3": _SMALL,
-    # Cells as many as PPO's own layers have units; the default of 256 takes three times as long.
+    # Cells as many as PPO's own layers have units.
     _RECURRENT: _PPO | {"policy_kwargs": {"lstm_hidden_size": 64}},
 }
 

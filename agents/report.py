@@ -126,7 +126,7 @@ def learning_times(tables: Sequence[tuple[Task, Table]]) -> str:
             found = times(results)
             rows.append(
                 [
-                    f"{task.env.rpartition('/')[2]}",
+                    task.name,
                     arm,
                     learning_time(results, 50),
                     learning_time(results, 90),
@@ -147,7 +147,7 @@ def speed_ups(tables: Sequence[tuple[Task, Table]]) -> str:
     for task, table in tables:
         rivals = [arm for arm in BASELINES if arm in table]
         for arm in (arm for arm in table if has_credit(arm) and rivals):
-            row = [task.env.rpartition("/")[2], arm]
+            row = [task.name, arm]
             for quantile in (50, 90):
                 best = min(rivals, key=lambda rival: quantile_time(table[rival], quantile).episodes)
                 row += [best, times_fewer(quantile_time(table[best], quantile), quantile_time(table[arm], quantile))]
@@ -202,7 +202,7 @@ def credit_table(tables: Sequence[tuple[Task, Table]]) -> str:
         for arm, results in table.items():
             if has_credit(arm):
                 values = [median(results, key) for key in columns]
-                rows.append([task.env.rpartition("/")[2], arm, *(f"{value:.3g}" for value in values)])
+                rows.append([task.name, arm, *(f"{value:.3g}" for value in values)])
     note = (
         "Medians over the seeds, on the latest episodes of each run. Credit is the contribution to the prediction, "
         "without the residual and without what was expected before the first step; the optimal one is that of the "

@@ -48,6 +48,11 @@ class Task:
     evaluation_episodes: int = 200
     """Episodes that a deep agent plays after training."""
 
+    @property
+    def name(self) -> str:
+        """The id without its namespace."""
+        return self.env.rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -137,7 +142,7 @@ _FURTHER = tuple(
         ("Umbrella20", 0.03, Exploration(), 1000),
         ("Umbrella100", 0.03, Exploration(), 1000),
         ("TMaze10", 0.1, _HELD, 1000),
-        ("FourRooms", 0.1, Exploration(), 4000),  # a random walk reaches the goal in one episode of thirty
+        ("FourRooms", 0.1, Exploration(), 4000),  # few random walks reach the goal
     )
 )
 _DEEP = ("dense", "none", DEFAULT, "difference/markov")

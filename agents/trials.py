@@ -69,7 +69,12 @@ def perform(job: Job) -> dict[int, Result]:
     return {seed: {"status": "finished", "seconds": seconds, **result} for seed, result in results.items()}
 
 
-def _environment(task: Task) -> FiniteEnv:
+def environment_of(task: Task) -> FiniteEnv:
+    """The environment of a tabular task.
+
+    Raises:
+        ValueError: if it has no rules in arrays.
+    """
     env = gym.make(task.env).unwrapped
     if not isinstance(env, FiniteEnv):
         raise ValueError(f"{task.env} has no tabular rules; give the task `timesteps`, to run PPO on it")
@@ -77,7 +82,7 @@ def _environment(task: Task) -> FiniteEnv:
 
 
 def _baselines(job: Job) -> dict[int, Result]:
-    task, model = job.task, _environment(job.task).model
+    task, model = job.task, environment_of(job.task).model
     seeds = list(job.seeds)
     learner = LEARNERS[job.arm](model, seeds, task.learning_rate)
     histories = learn_in_lockstep(model, learner, seeds, task.exploration, task.baseline_episodes)
@@ -85,7 +90,7 @@ def _baselines(job: Job) -> dict[int, Result]:
 
 
 def _credited(job: Job) -> Result:
-    task, env = job.task, _environment(job.task)
+    task, env = job.task, environment_of(job.task)
     (seed,), config = job.seeds, CreditConfig()
     credit = build_credit(job.arm, env, task.exploration.epsilon, seed, config)
     agent = CreditedAgent(env, credit, seed, plain_learning_rate=task.learning_rate, config=config)
@@ -98,7 +103,7 @@ def _credited(job: Job) -> Result:
 
 
 def _summary(task: Task, history: History) -> Result:
-    model = _environment(task).model
+    model = environment_of(task).model
     at = np.unique(np.geomspace(1, len(history.returns), _POINTS).astype(int)) - 1
     return {
         "solved_at": history.solved_at(model),

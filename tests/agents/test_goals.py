@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agents.fidelity import decisive_steps
 from agents.goals import decisive_by_chance, goals
 from agents.lockstep import Draws, Exploration, play
 from agents.suites import Task
@@ -48,6 +49,5 @@ def test_decisive_steps_by_chance_are_as_many_as_in_random_episodes(env: FiniteE
     model, n = env.model, 4000
     draws = Draws([np.random.default_rng(0)], n, model.steps)
     rollout = play(model, np.zeros((1, *model.shape)), draws, draws.exploring(Exploration(), 1.0, model.shape[2]))
-    at = np.arange(model.steps), rollout.states[:, :-1], rollout.actions
-    counts = np.broadcast_to(model.decisive, model.shape)[at].sum(axis=1)
+    counts = decisive_steps(model, rollout).sum(axis=1)
     assert abs(counts.mean() - decisive_by_chance(model)) < 4 * counts.std() / np.sqrt(n) + 1e-9

@@ -113,7 +113,7 @@ def test_an_interrupted_training_saves_what_there_is(tmp_path) -> None:
     arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 10_000_000, "--logdir", tmp_path, "--threads", 1]
     process = start("train.py", *arguments, "--evaluation-episodes", 2)
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 120
         while not list(tmp_path.glob("*/tensorboard*/events*")):
             assert time.monotonic() < deadline, "training did not start"
             time.sleep(0.5)
