@@ -9,12 +9,12 @@ from agents.credits import (
     Build,
     Credit,
     CreditConfig,
-    OracleCredit,
     PredictorCredit,
     RandomizedCredit,
     UniformCredit,
 )
 from agents.learners import LateMonteCarlo, Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.oracle import OracleCredit
 from envs.finite import FiniteEnv
 from rudder_lrp.attribution import IntegratedGradients
 from rudder_lrp.lstm import Structure

@@ -12,7 +12,7 @@ import torch
 from agents.learners import returns_to_go
 from agents.lockstep import Rollout
 from agents.randomized import RandomizedDecomposition
-from envs.finite import FiniteEnv, FiniteModel, Floats, values
+from envs.finite import FiniteEnv, Floats
 from rudder_lrp.features import Encoding
 from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
@@ -233,40 +233,8 @@ class UniformCredit(Credit):
         return self.contributions(rollout, lessons)
 
 
-class OracleCredit(Credit):
-    """The optimal redistribution, from the rules of the task.
-
-    Args:
-        model: the rules.
-        epsilon: share of random actions of the policy whose values they are, else optimal.
-    """
-
-    def __init__(self, model: FiniteModel, epsilon: float) -> None:
-        self.model, self.epsilon = model, epsilon
-
-    def contributions(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
-        """See `optimal_credit`."""
-        return optimal_credit(self.model, rollout, self.epsilon)
-
-    def expected(self, rollout: Rollout) -> Floats:
-        """See `Credit.expected`; here with all that is expected to be paid on the way."""
-        return values(self.model, self.epsilon).state[0, rollout.states[:, 0]]
-
-
 def paid_on_the_way(rollout: Rollout) -> Floats:
     """The rewards without the last one of each episode, `[N, T]`."""
     paid = rollout.rewards.copy()
     paid[np.arange(len(paid)), rollout.lengths - 1] = 0.0
     return paid
-
-
-def optimal_credit(model: FiniteModel, rollout: Rollout, epsilon: float) -> Floats:
-    """What each step changed in the expected late payment and in all that is to come, `[N, T]`.
-
-    The optimal redistribution of the policy that acts optimally but for a share `epsilon` of random actions, less what
-    the step paid at once; the expectation before the first step is its base.
-    """
-    at = np.arange(model.steps), rollout.states[:, :-1], rollout.actions
-    expected = values(model, epsilon).state[np.arange(model.steps + 1), rollout.states]
-    late = model.late.expand(model.shape)[0][at]
-    return np.diff(expected, axis=1) + late

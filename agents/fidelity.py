@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from agents.credited import CreditedAgent
-from agents.credits import optimal_credit, paid_on_the_way
+from agents.credits import paid_on_the_way
 from agents.lockstep import Rollout
+from agents.oracle import optimal_credit
 from agents.statistics import rank_correlation
 from envs.finite import FiniteModel
 from rudder_lrp.lessons import Lesson
@@ -15,7 +16,7 @@ from rudder_lrp.metrics import credit_fidelity, steps_moved_back
 
 def decisive_steps(model: FiniteModel, rollout: Rollout) -> np.ndarray:
     """Mask `[N, T]`."""
-    at = np.arange(model.steps), rollout.states[:, :-1], rollout.actions
+    at = np.arange(model.steps), rollout.states[:, :-1], rollout.taken
     return np.broadcast_to(model.decisive, model.shape)[at]
 
 

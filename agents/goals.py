@@ -76,9 +76,9 @@ def _fidelity(entries: Sequence[tuple[str, Task, Table]]) -> str:
         name = f"{task.name}, suite `{suite}`"
         rows.append([name, _decimals(ours), _verdict(ours, others[-1]), explained, *map(_decimals, others)])
     note = (
-        "\nThe oracle's share is that of the optimal redistribution: where it is below the goal, the true credit lies "
-        "elsewhere. A dash: not run, or no decisive step was taken. *Explained* is the share of the late payment's "
-        "variance that the predictor explains, on held-out lessons.\n\n"
+        "\nThe oracle's share is that of the optimal redistribution of the last payment: where it is below the goal, "
+        "the true credit lies elsewhere. A dash: not run, or no decisive step was taken. *Explained* is the share of "
+        "the late payment's variance that the predictor explains, on held-out lessons.\n\n"
     )
     return markdown(["task", DEFAULT, "", "explained", "lrp/accumulator", "difference/markov", "oracle"], rows) + note
 

@@ -33,7 +33,9 @@ class Rollout(NamedTuple):
     states: Indices
     """Before each step, and the last one, `[N, T + 1]`."""
     actions: Indices
-    """`[N, T]`."""
+    """As the agent chose them, `[N, T]`."""
+    taken: Indices
+    """As the environment took them, `[N, T]`: another where one slipped."""
     greedy: np.ndarray
     """Whether the action was the table's best, `[N, T]`."""
     rewards: Floats
@@ -70,15 +72,17 @@ def play(model: FiniteModel, values: Floats, draws: Draws, exploring: Indices) -
     """
     total, steps = exploring.shape
     owner = np.arange(total) * len(values) // total
-    states, actions = np.empty((total, steps + 1), np.int64), np.empty((total, steps), np.int64)
+    states = np.empty((total, steps + 1), np.int64)
+    actions, taken = np.empty((2, total, steps), np.int64)
     greedy = np.empty((total, steps), dtype=bool)
     states[:, 0] = np.searchsorted(model.starts.cumsum(), draws.start[:, 0], side="right")
     for t in range(steps):
         best = values[owner, t, states[:, t]].argmax(axis=1)
         actions[:, t] = np.where(exploring[:, t] < 0, best, exploring[:, t])
         greedy[:, t] = actions[:, t] == best
-        states[:, t + 1] = model.next_state[states[:, t], _slipped(model, actions[:, t], draws.slip[:, t])]
-    return Rollout(states, actions, greedy, *_earn(model, states, actions, draws))
+        taken[:, t] = _slipped(model, actions[:, t], draws.slip[:, t])
+        states[:, t + 1] = model.next_state[states[:, t], taken[:, t]]
+    return Rollout(states, actions, taken, greedy, *_earn(model, states, taken, draws))
 
 
 def _slipped(model: FiniteModel, actions: Indices, draw: Floats) -> Indices:
@@ -87,12 +91,11 @@ def _slipped(model: FiniteModel, actions: Indices, draw: Floats) -> Indices:
     return np.where(draw < model.slip, (draw / model.slip * model.shape[2]).astype(np.int64), actions)
 
 
-def _earn(model: FiniteModel, states: Indices, actions: Indices, draws: Draws) -> tuple[Floats, Indices]:
+def _earn(model: FiniteModel, states: Indices, taken: Indices, draws: Draws) -> tuple[Floats, Indices]:
     """Rewards as they are paid, `[N, T]`, and the lengths, `[N]`."""
     steps = np.arange(model.steps)
     ended = model.ends[states]
     lengths = np.where(ended.any(axis=1), ended.argmax(axis=1), model.steps)
-    taken = _slipped(model, actions, draws.slip)
     now, late = (
         mean[steps, states[:, :-1], taken] + deviation[steps, states[:, :-1], taken] * np.where(draw < 0.5, -1.0, 1.0)
         for (mean, deviation), draw in (

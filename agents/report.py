@@ -35,7 +35,7 @@ Tabular agents on tasks whose true credit is known (cards in `envs/`). All arms 
 - `credit/structure` explains a return predictor that is trained on the way; the agent acts by the mixture of a table of
   redistributed reward (direct Q estimation) and a Monte Carlo table, weighted by the explained variance on held-out
   lessons. `rrd` is randomized return decomposition, `uniform` spreads the whole return evenly (IRCR), `alignment`
-  aligns the ten best episodes so far, after Align-RUDDER, `oracle` knows the optimal redistribution from the rules.
+  aligns the ten best episodes so far, after Align-RUDDER, `oracle` knows the optimal redistribution.
 - All credits but `uniform` concern the payment of the last step alone, and direct Q estimation leaves what is paid
   before it out of account but at its own step: a help that the first four arms do not have. `late_monte_carlo` is the
   control: it has that help and no other credit. What a credit is worth is its lead over *both*.
@@ -59,7 +59,9 @@ def collect(suite: Suite, task: Task, folder: Path) -> Table:
 
 
 def write_report(
-    page: Path, folder: Path, names: Sequence[str] = ("tabular", "plain_exploration", "further_tasks", "deep")
+    page: Path,
+    folder: Path,
+    names: Sequence[str] = ("tabular", "plain_exploration", "further_tasks", "deep", "held_out"),
 ) -> Path:
     """Write the page, and its figures into the folder `figures` beside it."""
     figures = page.parent / "figures"
@@ -208,7 +210,7 @@ def credit_table(tables: Sequence[tuple[Task, Table]]) -> str:
         "without the residual and without what was expected before the first step; the optimal one is that of the "
         "policy that acts optimally but for the exploration. "
         "The oracle's own share says how much of the optimal credit lies on the decisive steps at all: on the bomb, "
-        "every step of the way changes what is expected.\n\n"
+        "the coin, the T-maze and in FourRooms, steps of the whole way change what is expected.\n\n"
     )
     return note + markdown(["task", "arm", *columns.values()], rows)
 

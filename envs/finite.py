@@ -93,10 +93,30 @@ def values(model: FiniteModel, epsilon: float = 0.0) -> Values:
     """Backward induction for the policy that acts optimally except for a share `epsilon` of random actions."""
     q, v = np.empty(model.shape), np.zeros((model.steps + 1, model.shape[1]))
     for t in reversed(range(model.steps)):
-        intended = model.earned[t] + v[t + 1][model.next_state]
-        q[t] = (1.0 - model.slip) * intended + model.slip * intended.mean(axis=1, keepdims=True)
+        q[t] = _backup(model, model.earned[t], v[t + 1])
         v[t] = (1.0 - epsilon) * q[t].max(axis=1) + epsilon * q[t].mean(axis=1)
     return Values(q, v)
+
+
+def last_payment(model: FiniteModel, epsilon: float) -> Floats:
+    """What the policy of `values` expects of the last payment from each state on, `[T + 1, S]`.
+
+    Of what is earned late, that which is still to be earned. Actions of one value are taken alike.
+    """
+    last = model.ends[model.next_state] | (np.arange(model.steps) == model.steps - 1)[:, None, None]
+    earned = model.late.expand(model.shape)[0] + model.now.expand(model.shape)[0] * last
+    q, v = values(model, epsilon).action, np.zeros((model.steps + 1, model.shape[1]))
+    for t in reversed(range(model.steps)):
+        best = np.isclose(q[t], q[t].max(axis=1, keepdims=True), rtol=0.0, atol=1e-9)
+        policy = (1.0 - epsilon) * best / best.sum(axis=1, keepdims=True) + epsilon / model.shape[2]
+        v[t] = (policy * _backup(model, earned[t], v[t + 1])).sum(axis=1)
+    return v
+
+
+def _backup(model: FiniteModel, earned: Floats, following: Floats) -> Floats:
+    """What each action earns now and afterwards, `[S, A]`."""
+    intended = earned + following[model.next_state]
+    return (1.0 - model.slip) * intended + model.slip * intended.mean(axis=1, keepdims=True)
 
 
 class FiniteEnv(gym.Env[Observation, int]):

@@ -31,7 +31,7 @@ from agents.watch_repair import SHARE, WINDOW, credited, uncredited
 class Options:
     """Count the episodes until 95 % of the last 750 decisions were right."""
 
-    seeds: int = 10
+    seeds: int = 20
     """Runs of each agent."""
     cap: int = 100_000
     """Episodes after which a run is given up."""

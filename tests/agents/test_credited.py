@@ -5,7 +5,7 @@ import pytest
 
 from agents.arms import build_credit
 from agents.credited import CreditedAgent
-from agents.credits import CreditConfig, OracleCredit, PredictorCredit, optimal_credit
+from agents.credits import CreditConfig, PredictorCredit
 from agents.fidelity import decisive_steps, fidelity_report
 from agents.learners import MonteCarlo
 from agents.learning_time import learn_with_credit
@@ -80,17 +80,6 @@ def test_the_uniform_credit_spreads_everything() -> None:
     np.testing.assert_allclose(redistributed, np.repeat(rollout.rewards.sum(axis=1, keepdims=True) / 7, 7, axis=1))
 
 
-def test_the_oracle_gives_each_action_its_value_up_to_a_constant_of_the_state() -> None:
-    env = TraceBack(4)
-    rollout = rollout_of(env, 200)
-    agent = agent_of(env, "oracle")
-    rewards = agent.credit.redistribute(rollout, agent.lessons(rollout))
-    first = np.array([rewards[rollout.actions[:, 0] == action, 0].mean() for action in range(4)])
-    assert first.argmax() == 3
-    np.testing.assert_allclose(np.delete(first, 3), 0.0, atol=1e-9)
-    assert not OracleCredit(env.model, 0.2).learn(rollout, [], 100)
-
-
 def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> None:
     env = TraceBack(4)
     agent = agent_of(env, "difference/markov", config=CreditConfig(min_lessons=10, train_every=20))
@@ -155,17 +144,6 @@ def test_the_same_seed_learns_the_same() -> None:
         return agent.values
 
     np.testing.assert_array_equal(table(), table())
-
-
-def test_the_optimal_credit_of_the_choice_lies_on_the_choice() -> None:
-    env = Choice(6)
-    rollout = rollout_of(env, 20)
-    credit = optimal_credit(env.model, rollout, epsilon=0.2)
-    np.testing.assert_allclose(credit[:, 1:], 0.0, atol=1e-9)
-    patient = rollout.actions[:, 0] == 1
-    # Worth 2 later, or 1 at once, which is not counted again; the policy is patient in 9 of 10 episodes: 1.9.
-    np.testing.assert_allclose(credit[patient, 0], 2.0 - 1.9)
-    np.testing.assert_allclose(credit[~patient, 0], 0.0 - 1.9)
 
 
 def test_the_oracle_has_full_fidelity_and_a_uniform_credit_little() -> None:
