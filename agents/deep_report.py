@@ -22,6 +22,23 @@ each round whether a step earns what it changed in the outlook or its share of t
 the median of the runs, which may have shared the machine.
 
 """
+_CREDIT_HEADER = [
+    "task",
+    "arm",
+    "seeds",
+    "on decisive steps +-1",
+    "of the true credit",
+    "rank correlation",
+    "absolute credit",
+    "of the true credit",
+    "explained variance",
+]
+_CREDIT_NOTE = """Medians over the seeds, after training, on 100 episodes of each agent. On key-to-door what the door is
+expected to pay can be computed for any policy (`agents/key_to_door.py`), so the true credit here is that of the agent's
+own policy. Decisive are taking the key and opening the door. An agent that nearly always gets the key has nearly
+nothing left to be credited for: the absolute credit of an episode says how much of it is noise.
+
+"""
 
 
 def deep_sections(name: str, tables: Sequence[tuple[Task, Table]], figures: Path) -> list[str]:
@@ -29,6 +46,8 @@ def deep_sections(name: str, tables: Sequence[tuple[Task, Table]], figures: Path
     if not tables:
         return []
     parts = ["### Deep agents\n", _NOTE + deep_table(tables)]
+    if credit := credit_rows(tables):
+        parts += ["### Credit of deep agents\n", _CREDIT_NOTE + markdown(_CREDIT_HEADER, credit)]
     for task, table in tables:
         draw_deep_curves(figures / f"{name}_{task.name}.png", task, table)
         parts.append(f"![Learning curves on {task.name}](figures/{name}_{task.name}.png)\n")
@@ -46,6 +65,18 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
                 seconds = f"{median(results, 'learning_seconds'):.0f}"
                 rows.append([task.name, arm, str(len(found)), *cells, seconds])
     return markdown(["task", "arm", "seeds", "final return", "way", "evaluation", "way", "s a run"], rows)
+
+
+def credit_rows(tables: Sequence[tuple[Task, Table]]) -> list[list[str]]:
+    """How near the credit of each arm comes to the true one, where that is known; a row each."""
+    keys = ["on_decisive", "true_on_decisive", "rank_correlation", "absolute_credit", "true_absolute_credit"]
+    rows = []
+    for task, table in tables:
+        for arm, results in table.items():
+            if known := _finished(results, "on_decisive"):
+                values = [f"{median(results, key):.2f}" for key in [*keys, "explained_variance"]]
+                rows.append([task.name, arm, str(len(known)), *values])
+    return rows
 
 
 def _spread(values: Sequence[float], way: float | None) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
@@ -20,6 +21,9 @@ EVALUATION_SEED = 10_000
 
 Policy = Callable[[Any], Any]
 """From an observation to an action."""
+
+Measure = Callable[[AgentConfig, BaseAlgorithm], dict[str, float]]
+"""Numbers about a trained agent, by name."""
 
 
 class TrueReturns(BaseCallback):
@@ -66,10 +70,17 @@ class RunResult:
     """Share of the last 100 training episodes in which each true-or-false entry of the last info was true."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """Environment steps, and the mean true return of the 100 episodes before."""
+    measured: dict[str, float] = field(default_factory=dict)
+    """Whatever else was asked for."""
 
 
 def run(
-    config: AgentConfig, timesteps: int, threads: int = 1, points: int = 30, evaluation_episodes: int = 200
+    config: AgentConfig,
+    timesteps: int,
+    threads: int = 1,
+    points: int = 30,
+    evaluation_episodes: int = 200,
+    measure: Measure = lambda *_: {},
 ) -> RunResult:
     """Train one agent from scratch.
 
@@ -79,6 +90,7 @@ def run(
         threads: of PyTorch; fixed, so that runs side by side do not disturb each other.
         points: length of the learning curve.
         evaluation_episodes: played after training with actions as sampled in training.
+        measure: asked about the agent at the end.
     """
     torch.set_num_threads(threads)
     returns = TrueReturns()
@@ -91,7 +103,13 @@ def run(
         model, make_environment(replace(config, seed=EVALUATION_SEED)), evaluation_episodes, deterministic=False
     )
     return RunResult(
-        returns.recent(), float(evaluation), len(returns.returns), seconds, returns.recent_outcomes(), curve
+        returns.recent(),
+        float(evaluation),
+        len(returns.returns),
+        seconds,
+        returns.recent_outcomes(),
+        curve,
+        measure(config, model),
     )
 
 

@@ -9,17 +9,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 import agents.runs
 from agents.arms import DEEP, LEARNERS, build_credit, check_arm, explained
 from agents.credited import CreditedAgent
 from agents.credits import CreditConfig
 from agents.fidelity import fidelity_report
+from agents.key_to_door import key_to_door_fidelity
 from agents.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from agents.lockstep import Rollout
-from agents.presets import AgentConfig, Credit, Delay
+from agents.presets import AgentConfig, Credit, Delay, redistributor_for
 from agents.suites import Task
 from envs.finite import FiniteEnv
+from envs.key_to_door import KeyToDoor
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.training import TrainingConfig
 
 Result = dict[str, Any]
@@ -125,7 +129,9 @@ def _deep(job: Job) -> Result:
         credit, structure, predicts = explained(job.arm)
         training = TrainingConfig(predicts=predicts)
         config = replace(config, credit=Credit(credit), structure=structure, training=training)
-    result = agents.runs.run(config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes)
+    result = agents.runs.run(
+        config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
+    )
     return {
         "episodes": result.episodes,
         "final_return": round(result.final_return, 3),
@@ -133,4 +139,16 @@ def _deep(job: Job) -> Result:
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
         "curve": result.curve,
+        **result.measured,
     }
+
+
+def _credit_of(config: AgentConfig, model: BaseAlgorithm) -> dict[str, float]:
+    """On key-to-door, how near the credit comes to the true one; nothing while the predictor is not trusted."""
+    env = model.get_env()
+    if not isinstance(env, RedistributedRewardVecEnv) or not env.online.q:
+        return {}
+    if not isinstance(env.get_attr("unwrapped")[0], KeyToDoor):
+        return {}
+    explained_variance = round(env.online.quality.explained_variance, 4)
+    return key_to_door_fidelity(model, redistributor_for(config, env)) | {"explained_variance": explained_variance}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,23 @@ WALL, KEY, APPLE, DOOR = range(4)
 _SIGHT = 2  # cells seen in each direction
 _MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])  # up, down, left, right
 _SMALL, _LARGE = 5, 9  # inner width of the key and the door room, and of the apple room
+KEY_ROOM, APPLE_ROOM, DOOR_ROOM = range(3)
+
+Cell = tuple[int, int]
+"""Row and column within a room."""
+
+
+class Situation(NamedTuple):
+    """What decides whether the door will pay."""
+
+    room: int
+    frame: int
+    """Frames that have passed in the room."""
+    at: Cell
+    """Where the agent is."""
+    has_key: bool
+    key: Cell
+    """Where the key lay."""
 
 
 def _empty_room(width: int) -> NDArray[np.float32]:
@@ -23,8 +40,26 @@ def _empty_room(width: int) -> NDArray[np.float32]:
     return room
 
 
-_KEY_CELLS = [(row, column) for row in range(2) for column in range(_SMALL)]
+KEY_CELLS: list[Cell] = [(row, column) for row in range(2) for column in range(_SMALL)]
+DOOR_CELL: Cell = (0, _SMALL // 2)
+SMALL_CELLS: list[Cell] = [(row, column) for row in range(_SMALL) for column in range(_SMALL)]
+"""Of the key room and of the door room."""
+SMALL_START: Cell = (_SMALL - 1, _SMALL // 2)
+"""Where the agent enters those."""
 _APPLE_CELLS = [(row, column) for row in range(_LARGE) for column in range(_LARGE) if (row + column) % 2 == 0]
+
+
+def _look(room_map: NDArray[np.float32], at: NDArray[np.int64], room: int, share_over: float) -> NDArray[np.float32]:
+    """The observation `[104]`."""
+    row, column = at
+    view = room_map[row : row + 2 * _SIGHT + 1, column : column + 2 * _SIGHT + 1]
+    return np.concatenate([view.ravel(), np.eye(3, dtype=np.float32)[room], np.array([share_over], np.float32)])
+
+
+def step_from(cell: Cell) -> list[Cell]:
+    """Where the four actions lead from a cell of the key room or the door room."""
+    targets = (np.array(cell) + _MOVES).clip(0, _SMALL - 1).tolist()
+    return [(row, column) for row, column in targets]
 
 
 class KeyToDoor(gym.Env[NDArray[np.float32], int]):
@@ -74,23 +109,23 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         super().reset(seed=seed)
         self._has_key, self._eaten, self._opened = False, 0, False
         self._apple_value = float(self.np_random.uniform(*self.apple_values))
-        self._enter(0)
+        self._enter(KEY_ROOM)
         return self._observation(), {}
 
     def _enter(self, room: int) -> None:
         self._room, self._frame = room, 0
-        width = (_SMALL, _LARGE, _SMALL)[room]
-        self._map = _empty_room(width)
-        self._at = np.array([width - 1, width // 2]) if room != 1 else np.array([width // 2, width // 2])
-        if room == 0:
-            self._put(KEY, _KEY_CELLS[self.np_random.integers(len(_KEY_CELLS))])
-        elif room == 1:
+        self._map = _empty_room((_SMALL, _LARGE, _SMALL)[room])
+        self._at = np.array([_LARGE // 2, _LARGE // 2] if room == APPLE_ROOM else SMALL_START)
+        if room == KEY_ROOM:
+            self._key = KEY_CELLS[self.np_random.integers(len(KEY_CELLS))]
+            self._put(KEY, self._key)
+        elif room == APPLE_ROOM:
             for cell in self.np_random.choice(len(_APPLE_CELLS), self.apples, replace=False):
                 self._put(APPLE, _APPLE_CELLS[cell])
         else:
-            self._put(DOOR, (0, _SMALL // 2))
+            self._put(DOOR, DOOR_CELL)
 
-    def _put(self, thing: int, cell: tuple[int, int]) -> None:
+    def _put(self, thing: int, cell: Cell) -> None:
         self._map[cell[0] + _SIGHT, cell[1] + _SIGHT, thing] = 1.0
 
     def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
@@ -103,7 +138,7 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         if decisive:
             reward = self._take(cell)
         self._frame += 1
-        over = self._opened or (self._room == 2 and self._frame == self.frames[2])
+        over = self._opened or (self._room == DOOR_ROOM and self._frame == self.frames[DOOR_ROOM])
         if not over and self._frame == self.frames[self._room]:
             self._enter(self._room + 1)
         info = {
@@ -128,9 +163,27 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         return reward
 
     def _observation(self) -> NDArray[np.float32]:
-        row, column = self._at
-        view = self._map[row : row + 2 * _SIGHT + 1, column : column + 2 * _SIGHT + 1]
-        room = np.zeros(4, dtype=np.float32)
-        room[self._room] = 1.0
-        room[3] = self._frame / self.frames[self._room]
-        return np.concatenate([view.ravel(), room])
+        return _look(self._map, self._at, self._room, self._frame / self.frames[self._room])
+
+    @property
+    def situation(self) -> Situation:
+        """What decides whether the door will pay, apart from the agent."""
+        row, column = self._at.tolist()
+        return Situation(self._room, self._frame, (row, column), self._has_key, self._key)
+
+    def sights(self, room: int, thing: Cell) -> NDArray[np.float32]:
+        """All that can be seen in the key room or the door room while its thing has not been taken.
+
+        Args:
+            room: `KEY_ROOM` or `DOOR_ROOM`.
+            thing: where the key or the door is.
+
+        Returns:
+            Observations `[frames, 25, 104]`, the cells in the order of `SMALL_CELLS`.
+        """
+        room_map, frames = _empty_room(_SMALL), self.frames[room]
+        room_map[thing[0] + _SIGHT, thing[1] + _SIGHT, KEY if room == KEY_ROOM else DOOR] = 1.0
+        seen = [
+            _look(room_map, np.array(cell), room, frame / frames) for frame in range(frames) for cell in SMALL_CELLS
+        ]
+        return np.stack(seen).reshape(frames, len(SMALL_CELLS), -1)

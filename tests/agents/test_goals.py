@@ -35,6 +35,15 @@ def test_credit_has_to_lie_on_decisive_steps(share: float, verdict: str) -> None
     assert cells(page, "Coin-v0")[1:3] == [f"{share:.2f}", verdict]
 
 
+def test_the_true_credit_of_a_deep_agent_stands_beside_its_own() -> None:
+    result = {"final_return": 1.0, "on_decisive": 0.3, "true_on_decisive": 0.4, "explained_variance": 0.9}
+    task = Task("rudder_lrp/KeyToDoor-v0", timesteps=1)
+    page = goals({"deep": [(task, {"lrp/leaky": [result]}), (Task("Hopper-v5", timesteps=1), {"lrp/leaky": [{}]})]})
+    expected = ["0.30", "missed, as by the true credit", "0.90", "-", "-", "0.40"]
+    assert cells(page, "KeyToDoor-v0")[1:] == expected
+    assert "Hopper-v5" not in page
+
+
 @pytest.mark.parametrize(("final", "verdict"), [(1.0, "met"), (0.9, "missed")])
 def test_deep_credit_has_to_reach_the_dense_reward(final: float, verdict: str) -> None:
     arms = {"none": 0.0, "dense": 1.0, "lrp/leaky": final, "difference/markov": 0.5}
