@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,27 @@ def watch_repair(path: Path) -> str:
         solved = f"{np.isfinite(found).sum()}/{len(found)}"
         rows.append([agent, *(number(at) for at in (np.median(found), found.min(), found.max())), solved])
     note = f"Episodes until {record['solved']}; from `{record['command']}`. Published for RUDDER: 1.9k to 3.8k.\n\n"
-    return "## Watch repair\n\n" + note + markdown(["agent", "median", "fastest", "slowest", "solved"], rows)
+    table = markdown(["agent", "median", "fastest", "slowest", "solved"], rows)
+    return f"## Watch repair\n\n{note}{table}\n{_watch_repair_credit(record['agents'])}"
+
+
+def _watch_repair_credit(agents: dict[str, Any]) -> str:
+    keys = {
+        "on_decisive": "on the decision or the step beside it",
+        "true_on_decisive": "of the true credit",
+        "rank_correlation": "rank correlation",
+        "explained_variance": "explained variance",
+    }
+    rows = [
+        [agent, *(f"{summary[key]:.2f}" for key in keys)]
+        for agent, summary in agents.items()
+        if "on_decisive" in summary
+    ]
+    note = (
+        "Credit of the sale once the agent decides right, medians over the seeds. The true credit is what each step "
+        "changed in the expected sale: every flat tyre, and every step without one.\n\n"
+    )
+    return note + markdown(["agent", *keys.values()], rows)
 
 
 def _suite_sections(name: str, suite: Suite, tables: list[tuple[Task, Table]], figures: Path) -> list[str]:

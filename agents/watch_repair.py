@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from agents.statistics import rank_correlation
 from agents.tabular import DirectQ, State, TabularAgent
-from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, simulate
+from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, expected_sale, simulate
 from rudder_lrp.episodes import Episode
-from rudder_lrp.lessons import Lesson, LessonBuffer
+from rudder_lrp.lessons import Lesson, LessonBatch, LessonBuffer
+from rudder_lrp.metrics import credit_fidelity
 from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.predictor import ReturnPredictor
 from rudder_lrp.redistribution import LRPRedistributor
@@ -59,20 +63,30 @@ def _play(
     return observations, rewards, states, [decision, *(agent.act(state) for state in states[1:])]
 
 
-def uncredited(agent: TabularAgent, cap: int, seed: int) -> int | None:
-    """Episodes that an agent needs on the environment's own reward."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run."""
+
+    episodes: int | None
+    """Until the agent decided right; None if it never did."""
+    fidelity: dict[str, float] = field(default_factory=dict)
+    """Of its credit, if it has any."""
+
+
+def uncredited(agent: TabularAgent, cap: int, seed: int) -> Outcome:
+    """An agent on the environment's own reward."""
 
     def learn(states: list[State], episode: Episode) -> None:
         agent.learn(states, episode.actions.tolist(), episode.rewards.tolist())
 
-    return episodes_until_right(agent, learn, cap, seed)
+    return Outcome(episodes_until_right(agent, learn, cap, seed))
 
 
 class Visited(NamedTuple):
     """An episode as a tabular agent remembers it."""
 
     states: list[State]
-    actions: list[int]
+    episode: Episode
     lesson: Lesson
 
 
@@ -113,17 +127,45 @@ class CreditedLearning:
         """Take in an episode; train if it is time."""
         lesson = Lesson.from_episode(episode, self.online.predictor.features)
         self.online.observe(lesson)
-        self._latest.append(Visited(states, episode.actions.tolist(), lesson))
+        self._latest.append(Visited(states, episode, lesson))
         self.episodes += 1
         trained = self.online.train_if_due(self.episodes)
         visited = list(self._latest) if trained else [self._latest[-1]]
-        redistributed = self.redistributor.redistribute([episode.lesson for episode in visited])
-        for (states, actions, lesson), credit in zip(visited, redistributed, strict=True):
+        redistributed = self.redistributor.redistribute([earlier.lesson for earlier in visited])
+        for (states, played, lesson), credit in zip(visited, redistributed, strict=True):
             following = np.cumsum(lesson.rewards[::-1])[::-1]
-            self.agent.learn(states, actions, self.online.mix(credit, following).tolist())
+            self.agent.learn(states, played.actions.tolist(), self.online.mix(credit, following).tolist())
+
+    @torch.no_grad()
+    def fidelity(self) -> dict[str, float]:
+        """How near the credit of the latest episodes comes to the true one, in means over them.
+
+        Credit concerns the sale alone, without what was expected of it before the first step.
+
+        Returns:
+            `on_decisive`: share of absolute credit on the decision or the step beside it; `true_on_decisive`: the same
+            of the true credit, what each step changed in the expected sale; `rank_correlation` of the two;
+            `explained_variance` of the predictor.
+        """
+        batch = LessonBatch.collate([earlier.lesson for earlier in self._latest])
+        own = self.redistributor.contributions(batch.features, batch.lengths).double().numpy()
+        expected = expected_sale(np.stack([earlier.episode.observations[1:] for earlier in self._latest]))
+        decision = np.arange(STEPS) == 0
+        true = np.diff(expected, axis=1, prepend=0.0)
+        for credit in (own, true):
+            credit[:, 0] -= credit[:, 0].mean()
+        means = {
+            "on_decisive": np.mean([credit_fidelity(row, decision) for row in own]),
+            "true_on_decisive": np.mean([credit_fidelity(row, decision) for row in true]),
+            "rank_correlation": np.nanmean(list(map(rank_correlation, own, true))),
+            "explained_variance": self.online.quality.explained_variance,
+        }
+        return {name: round(float(value), 4) for name, value in means.items()}
 
 
-def credited(cap: int, seed: int) -> int | None:
-    """Episodes that direct Q estimation needs on LRP-redistributed reward."""
+def credited(cap: int, seed: int) -> Outcome:
+    """Direct Q estimation on LRP-redistributed reward."""
     agent = DirectQ(2, seed=seed)
-    return episodes_until_right(agent, CreditedLearning(agent, seed).learn, cap, seed)
+    learning = CreditedLearning(agent, seed)
+    episodes = episodes_until_right(agent, learning.learn, cap, seed)
+    return Outcome(episodes, learning.fidelity())

@@ -67,15 +67,10 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
         if over and self._repaired:
             reward += self._sale()
         self._paid += float(reward)
-        info = {"decisive": decisive, "expected_return": self._paid if over else self._paid + self._expected_sale()}
-        return self._observation(), float(reward), over, False, info
-
-    def _expected_sale(self) -> float:
-        if not self._repaired:
-            return 0.0
-        left = STEPS - self._step
-        jams, flats = self._jams + left * JAM_PROBABILITY, self._flats + left * FLAT_PROBABILITY
-        return float(PRICE[self._brand] - DELIVERY_COST[self._brand] - JAM_COST * jams - FLAT_COST * flats)
+        observation = self._observation()
+        to_come = 0.0 if over else float(expected_sale(observation))
+        info = {"decisive": decisive, "expected_return": self._paid + to_come}
+        return observation, float(reward), over, False, info
 
     def _sale(self) -> float:
         delivery = self.np_random.normal(DELIVERY_COST[self._brand], DELIVERY_COST_SD)
@@ -87,6 +82,17 @@ class WatchRepair(gym.Env[NDArray[np.float32], int]):
         observation[3 + self._brand] = 1.0
         observation[-1] = self._step
         return observation
+
+
+def expected_sale(observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What the last step is expected to pay, given observations `[..., 8]` after the decision; `[...]`."""
+    repaired, jams, flats, *brand, step = np.moveaxis(observations.astype(np.float64), -1, 0)
+    left = STEPS - step
+    price = np.tensordot(PRICE - DELIVERY_COST, np.stack(brand), axes=1)
+    sale: NDArray[np.float64] = (
+        price - JAM_COST * (jams + left * JAM_PROBABILITY) - FLAT_COST * (flats + left * FLAT_PROBABILITY)
+    )
+    return repaired * sale
 
 
 def simulate(brand: int, repair: bool, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

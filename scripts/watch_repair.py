@@ -24,7 +24,7 @@ import tyro
 
 from agents.tabular import MonteCarlo, QLearning
 from agents.versions import environment_versions
-from agents.watch_repair import SHARE, WINDOW, credited, uncredited
+from agents.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Options:
     """The result file."""
 
 
-def _monte_carlo(learning_rate: float, cap: int, seed: int) -> int | None:
+def _monte_carlo(learning_rate: float, cap: int, seed: int) -> Outcome:
     return uncredited(MonteCarlo(2, learning_rate=learning_rate, seed=seed), cap, seed)
 
 
-def _q_learning(learning_rate: float, cap: int, seed: int) -> int | None:
+def _q_learning(learning_rate: float, cap: int, seed: int) -> Outcome:
     return uncredited(QLearning(2, learning_rate=learning_rate, seed=seed), cap, seed)
 
 
-AGENTS: dict[str, tuple[Callable[..., int | None], tuple[float, ...]]] = {
+AGENTS: dict[str, tuple[Callable[..., Outcome], tuple[float, ...]]] = {
     "LRP credit, direct Q estimation": (credited, ()),
     "Monte Carlo, learning rate 0.1": (_monte_carlo, (0.1,)),
     "Monte Carlo, learning rate 0.01": (_monte_carlo, (0.01,)),
@@ -71,9 +71,11 @@ def measure(options: Options) -> dict[str, dict[str, Any]]:
         return {name: _summary([run.result() for run in started], options.cap) for name, started in runs.items()}
 
 
-def _summary(episodes: list[int | None], cap: int) -> dict[str, Any]:
+def _summary(outcomes: list[Outcome], cap: int) -> dict[str, Any]:
+    episodes = [outcome.episodes for outcome in outcomes]
     median = float(np.median([count or np.inf for count in episodes]))
-    summary = {"median": median if np.isfinite(median) else f"> {cap}", "episodes": episodes}
+    credit = {name: float(np.median([outcome.fidelity[name] for outcome in outcomes])) for name in outcomes[0].fidelity}
+    summary = {"median": median if np.isfinite(median) else f"> {cap}", "episodes": episodes, **credit}
     print(summary, flush=True)
     return summary
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from agents.tabular import MonteCarlo, QLearning
 from agents.watch_repair import BEST, credited, uncredited
-from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, simulate
+from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, expected_sale, simulate
 
 
 def test_simulated_episodes_follow_the_rules_of_the_environment() -> None:
@@ -29,9 +29,25 @@ def test_declined_watches_earn_nothing_and_only_the_middle_brands_are_worth_repa
 
 
 def test_lrp_credit_decides_right_within_1900_episodes_for_two_of_three_seeds() -> None:
-    assert sum(credited(cap=1900, seed=seed) is not None for seed in (0, 1, 2)) >= 2
+    assert sum(credited(cap=1900, seed=seed).episodes is not None for seed in (0, 1, 2)) >= 2
 
 
 def test_agents_without_credit_are_not_there_yet_after_1900_episodes() -> None:
-    assert uncredited(MonteCarlo(2, seed=0), 1900, 0) is None
-    assert uncredited(QLearning(2, seed=0), 1900, 0) is None
+    assert uncredited(MonteCarlo(2, seed=0), 1900, 0).episodes is None
+    assert uncredited(QLearning(2, seed=0), 1900, 0).episodes is None
+
+
+def test_what_the_sale_is_expected_to_pay_is_its_mean() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [simulate(1, True, rng) for _ in range(4000)]
+    expected = expected_sale(np.stack([observations for observations, _ in episodes]))[:, 1:]
+    misses = np.array([rewards[-1] for _, rewards in episodes])[:, None] - expected
+    assert (np.abs(misses.mean(axis=0)) < 4 * misses.std(axis=0) / len(misses) ** 0.5).all()
+    assert (np.diff(misses.std(axis=0)) < 0.1).all()
+
+
+def test_credit_of_an_agent_that_decides_right_is_measured_against_the_true_one() -> None:
+    fidelity = credited(cap=900, seed=1).fidelity
+    assert fidelity["explained_variance"] > 0.8
+    assert fidelity["rank_correlation"] > 0.0
+    assert abs(fidelity["on_decisive"] - fidelity["true_on_decisive"]) < 0.15
