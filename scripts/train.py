@@ -34,8 +34,9 @@ class Options:
     """Folder for TensorBoard logs, model, predictor and lessons."""
     evaluation_episodes: int = 50
     """Episodes played after training, and by the random policy."""
-    threads: int = 2
-    """Threads of PyTorch."""
+    threads: int = 1
+    """Threads of PyTorch; networks as small as these gain nothing from more, and on a busy machine they wait for each
+    other."""
 
 
 def train(options: Options) -> None:

@@ -29,9 +29,7 @@ def run(script: str, *arguments: object) -> tuple[int, str, str]:
 def trained(tmp_path_factory) -> tuple[Path, str]:
     """A short real run on the coin, its folder, and what it printed."""
     logdir = tmp_path_factory.mktemp("runs")
-    code, out, err = run(
-        "train.py", "--env", "rudder_lrp/Coin-v0", "--timesteps", 8192, "--logdir", logdir, "--threads", 1
-    )
+    code, out, err = run("train.py", "--env", "rudder_lrp/Coin-v0", "--timesteps", 8192, "--logdir", logdir)
     assert code == 0, err
     (folder,) = logdir.iterdir()
     return folder, out
@@ -110,7 +108,7 @@ def test_an_unwritable_log_folder_is_named(tmp_path) -> None:
 
 
 def test_an_interrupted_training_saves_what_there_is(tmp_path) -> None:
-    arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 10_000_000, "--logdir", tmp_path, "--threads", 1]
+    arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 10_000_000, "--logdir", tmp_path]
     process = start("train.py", *arguments, "--evaluation-episodes", 2)
     try:
         deadline = time.monotonic() + 120
