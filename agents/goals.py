@@ -10,8 +10,9 @@ import numpy as np
 from agents.arms import BASELINES, DEFAULT
 from agents.deep_report import ways
 from agents.suites import Task
-from agents.tables import Table, learning_time, markdown, median, quantile_time, times_fewer
+from agents.tables import Table, learning_time, markdown, median, number, quantile_time, times_fewer
 from agents.trials import environment_of
+from agents.watch_repair_report import GOAL, Record, best_rival, credited_summary, median_episodes
 from envs.finite import Earnings, FiniteModel, values
 
 FIDELITY = 0.8
@@ -38,15 +39,23 @@ the late payment's variance that the predictor explains, on held-out lessons.
 Tables = Sequence[tuple[Task, Table]]
 
 
-def goals(suites: Mapping[str, Tables]) -> str:
-    """The section that says it first."""
+def goals(suites: Mapping[str, Tables], repair: Record | None = None) -> str:
+    """The section that says it first.
+
+    Args:
+        suites: what was found, by the name of the suite.
+        repair: what was found on watch repair.
+    """
     every = [(name, task, table) for name, tables in suites.items() for task, table in tables if DEFAULT in table]
     tabular = [entry for entry in every if not entry[1].timesteps]
     parts = ["## Against the goals\n", _NOTE.format(default=DEFAULT, fidelity=FIDELITY)]
     if published := [entry for entry in tabular if entry[1].goal]:
         parts += ["### Episodes to 90 % of the optimum\n", _learning(published), _CHANCE]
-    if known := [entry for entry in every if not entry[1].timesteps or np.isfinite(_share(entry[2], DEFAULT))]:
-        parts += ["### Credit on decisive steps\n", _fidelity(known)]
+    if repair:
+        parts += ["### Episodes until 95 % of the decisions on watch repair are right\n", _repair(repair)]
+    known = [entry for entry in every if not entry[1].timesteps or np.isfinite(_share(entry[2], DEFAULT))]
+    if known or repair:
+        parts += ["### Credit on decisive steps\n", _fidelity(known, repair)]
     if deep := [(task, table) for _, task, table in every if task.timesteps]:
         parts += ["### From the delayed reward to the dense one\n", _deep(deep)]
     return "\n".join(parts)
@@ -75,7 +84,15 @@ def _learning(entries: Sequence[tuple[str, Task, Table]]) -> str:
     return markdown(header, rows)
 
 
-def _fidelity(entries: Sequence[tuple[str, Task, Table]]) -> str:
+def _repair(record: Record) -> str:
+    ours = median_episodes(credited_summary(record))
+    rival, theirs = best_rival(record)
+    row = [f"{GOAL}", number(ours), "met" if ours <= GOAL else "missed", str(len(record["seeds"]))]
+    header = ["goal", "median with LRP credit", "", "seeds", "best baseline", "times fewer episodes"]
+    return markdown(header, [[*row, f"{rival}: {number(theirs)}", f"{theirs / ours:.3g}"]])
+
+
+def _fidelity(entries: Sequence[tuple[str, Task, Table]], repair: Record | None) -> str:
     rows = []
     for suite, task, table in entries:
         ours, *others = (_share(table, arm) for arm in (DEFAULT, "lrp/accumulator", "difference/markov"))
@@ -83,8 +100,18 @@ def _fidelity(entries: Sequence[tuple[str, Task, Table]]) -> str:
         explained = f"{median(table[DEFAULT], 'explained_variance'):.2f}"
         name = f"{task.name}, suite `{suite}`"
         rows.append([name, _decimals(ours), _verdict(ours, true), explained, *map(_decimals, [*others, true])])
+    if repair:
+        rows.append(_repair_fidelity(repair))
     header = ["task", DEFAULT, "", "explained", "lrp/accumulator", "difference/markov", "true credit"]
     return markdown(header, rows) + _FIDELITY_NOTE
+
+
+def _repair_fidelity(record: Record) -> list[str]:
+    credit = credited_summary(record)
+    share, of_true_credit = credit["on_decisive"], credit["true_on_decisive"]
+    explained = f"{credit['explained_variance']:.2f}"
+    cells = [_verdict(share, of_true_credit), explained, _decimals(share), "-", _decimals(of_true_credit)]
+    return ["watch repair", "-", *cells]
 
 
 def _share(table: Table, arm: str) -> float:
@@ -92,6 +119,8 @@ def _share(table: Table, arm: str) -> float:
 
 
 def _verdict(share: float, of_true_credit: float) -> str:
+    if not np.isfinite(share):
+        return "no decisive step taken"
     if share >= FIDELITY:
         return "met"
     return "missed, as by the true credit" if of_true_credit < FIDELITY else "missed"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +16,9 @@ from agents.goals import goals
 from agents.harness import read_result, result_path
 from agents.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from agents.suites import SUITES, Suite, Task
-from agents.tables import Table, learning_time, markdown, median, number, quantile_time, times, times_fewer
+from agents.tables import Table, learning_time, markdown, median, quantile_time, times, times_fewer
 from agents.versions import environment_versions
+from agents.watch_repair_report import watch_repair_section
 
 FAMILIES = ("TraceBack", "Bomb", "Choice", "ChargeDischarge", "Umbrella")
 """Tasks whose delay is a parameter."""
@@ -69,12 +69,14 @@ def write_report(
     figures.mkdir(parents=True, exist_ok=True)
     versions = ", ".join(f"{key} {value}" for key, value in environment_versions().items())
     found = {name: _tables(SUITES[name], folder) for name in names}
-    parts = [_INTRODUCTION.format(suite=names[0], versions=versions), goals(found)]
+    path = folder.parent / "watch_repair.json"
+    repair = json.loads(path.read_text()) if path.is_file() else None
+    parts = [_INTRODUCTION.format(suite=names[0], versions=versions), goals(found, repair)]
     for name, tables in found.items():
         if tables:
             parts += _suite_sections(name, SUITES[name], tables, figures)
-    if (repair := folder.parent / "watch_repair.json").is_file():
-        parts.append(watch_repair(repair))
+    if repair is not None:
+        parts.append(watch_repair_section(repair))
     page.write_text("\n".join(parts))
     return page
 
@@ -82,38 +84,6 @@ def write_report(
 def _tables(suite: Suite, folder: Path) -> list[tuple[Task, Table]]:
     tables = [(task, collect(suite, task, folder)) for task in suite.tasks]
     return [(task, table) for task, table in tables if table]
-
-
-def watch_repair(path: Path) -> str:
-    """The section on watch repair, which is not played in lockstep and has its own command."""
-    record = json.loads(path.read_text())
-    rows = []
-    for agent, summary in record["agents"].items():
-        found = np.array([episodes or np.inf for episodes in summary["episodes"]], dtype=np.float64)
-        solved = f"{np.isfinite(found).sum()}/{len(found)}"
-        rows.append([agent, *(number(at) for at in (np.median(found), found.min(), found.max())), solved])
-    note = f"Episodes until {record['solved']}; from `{record['command']}`. Published for RUDDER: 1.9k to 3.8k.\n\n"
-    table = markdown(["agent", "median", "fastest", "slowest", "solved"], rows)
-    return f"## Watch repair\n\n{note}{table}\n{_watch_repair_credit(record['agents'])}"
-
-
-def _watch_repair_credit(agents: dict[str, Any]) -> str:
-    keys = {
-        "on_decisive": "on the decision or the step beside it",
-        "true_on_decisive": "of the true credit",
-        "rank_correlation": "rank correlation",
-        "explained_variance": "explained variance",
-    }
-    rows = [
-        [agent, *(f"{summary[key]:.2f}" for key in keys)]
-        for agent, summary in agents.items()
-        if "on_decisive" in summary
-    ]
-    note = (
-        "Credit of the sale once the agent decides right, medians over the seeds. The true credit is what each step "
-        "changed in the expected sale: every flat tyre, and every step without one.\n\n"
-    )
-    return note + markdown(["agent", *keys.values()], rows)
 
 
 def _suite_sections(name: str, suite: Suite, tables: list[tuple[Task, Table]], figures: Path) -> list[str]:

@@ -8,6 +8,7 @@ from agents.goals import decisive_by_chance, goals
 from agents.lockstep import Draws, Exploration, play
 from agents.suites import Task
 from agents.tables import Table
+from agents.watch_repair_report import watch_repair_section
 from envs import Bomb, Choice, FiniteEnv, TraceBack
 
 
@@ -42,6 +43,23 @@ def test_the_true_credit_of_a_deep_agent_stands_beside_its_own() -> None:
     expected = ["0.30", "missed, as by the true credit", "0.90", "-", "-", "0.40"]
     assert cells(page, "KeyToDoor-v0")[1:] == expected
     assert "Hopper-v5" not in page
+
+
+@pytest.mark.parametrize(("episodes", "verdict"), [(1500, "met"), (1501, "missed")])
+def test_watch_repair_has_its_goals_too(episodes: int, verdict: str) -> None:
+    credit = {"on_decisive": 0.5, "true_on_decisive": 0.57, "rank_correlation": 0.4, "explained_variance": 0.97}
+    agents = {
+        "Monte Carlo": {"episodes": [2999, 3001]},
+        "LRP": {"episodes": [episodes, episodes], **credit},
+        "Q-learning": {"episodes": [2000, None]},
+    }
+    record = {"solved": "most", "command": "python", "seeds": [0, 1], "agents": agents}
+    page = goals({}, record)
+    assert f"| 1500 | {episodes} | {verdict} | 2 | Monte Carlo: 3000 | {3000 / episodes:.3g} |" in page
+    assert cells(page, "watch repair")[1:] == ["-", "missed, as by the true credit", "0.97", "0.50", "-", "0.57"]
+    section = watch_repair_section(record)
+    assert "| Q-learning | - | 2000 | - | 1/2 |" in section
+    assert "| 0.50 | 0.57 | 0.40 | 0.97 |" in section
 
 
 @pytest.mark.parametrize(("final", "verdict"), [(1.0, "met"), (0.9, "missed")])
