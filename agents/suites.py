@@ -143,6 +143,7 @@ _FURTHER = tuple(
         ("Umbrella100", 0.03, Exploration(), 1000),
         ("TMaze10", 0.1, _HELD, 1000),
         ("FourRooms", 0.1, Exploration(), 4000),  # few random walks reach the goal
+        ("EightRooms", 0.1, Exploration(), 4000),
     )
 )
 _DEEP = ("dense", "none", DEFAULT, "difference/markov")

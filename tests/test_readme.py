@@ -61,9 +61,13 @@ def test_the_numbers_of_the_readme_are_those_of_the_result_files() -> None:
         assert name == "alone" or row in page
 
 
-@pytest.mark.parametrize("task", SUITES["deep"].tasks, ids=lambda task: task.env)
-def test_the_deep_agents_of_the_readme_are_those_of_the_result_files(task) -> None:
-    table = collect(SUITES["deep"], task, README.parent / "results" / "benchmarks")
+@pytest.mark.parametrize(
+    ("suite", "task"),
+    [(SUITES[name], task) for name in ("deep", "held_out") for task in SUITES[name].tasks],
+    ids=lambda part: getattr(part, "env", ""),
+)
+def test_the_deep_agents_of_the_readme_are_those_of_the_result_files(suite, task) -> None:
+    table = collect(suite, task, README.parent / "results" / "benchmarks")
     measured = [(key, ways(task, table, key)) for key in ("final_return", "evaluation")]
     for arm, name in DEEP_ARMS.items():
         if arm not in (*task.arms, *task.side_arms):
@@ -71,7 +75,7 @@ def test_the_deep_agents_of_the_readme_are_those_of_the_result_files(task) -> No
         row = f"| {name} |"
         for key, way in measured:
             values = [run[key] for run in table[arm]]
-            assert len(values) == len(SUITES["deep"].seeds_of(task, arm))
+            assert len(values) == len(suite.seeds_of(task, arm))
             row += f" {fmean(values):.1f} ({min(values):.1f} to {max(values):.1f}) | {way[arm]:.2f} |"
         assert f"| {task.env.rpartition('/')[2]} {row}" in README.read_text()
 
