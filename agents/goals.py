@@ -123,7 +123,7 @@ def _verdict(share: float, of_true_credit: float) -> str:
         return "no decisive step taken"
     if share >= FIDELITY:
         return "met"
-    return "missed, as by the true credit" if of_true_credit < FIDELITY else "missed"
+    return "missed, and so does the true credit" if of_true_credit < FIDELITY else "missed"
 
 
 def _decimals(share: float) -> str:

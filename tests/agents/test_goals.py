@@ -40,7 +40,7 @@ def test_the_true_credit_of_a_deep_agent_stands_beside_its_own() -> None:
     result = {"final_return": 1.0, "on_decisive": 0.3, "true_on_decisive": 0.4, "explained_variance": 0.9}
     task = Task("rudder_lrp/KeyToDoor-v0", timesteps=1)
     page = goals({"deep": [(task, {"lrp/leaky": [result]}), (Task("Hopper-v5", timesteps=1), {"lrp/leaky": [{}]})]})
-    expected = ["0.30", "missed, as by the true credit", "0.90", "-", "-", "0.40"]
+    expected = ["0.30", "missed, and so does the true credit", "0.90", "-", "-", "0.40"]
     assert cells(page, "KeyToDoor-v0")[1:] == expected
     assert "Hopper-v5" not in page
 
@@ -56,7 +56,7 @@ def test_watch_repair_has_its_goals_too(episodes: int, verdict: str) -> None:
     record = {"solved": "most", "command": "python", "seeds": [0, 1], "agents": agents}
     page = goals({}, record)
     assert f"| 1500 | {episodes} | {verdict} | 2 | Monte Carlo: 3000 | {3000 / episodes:.3g} |" in page
-    assert cells(page, "watch repair")[1:] == ["-", "missed, as by the true credit", "0.97", "0.50", "-", "0.57"]
+    assert cells(page, "watch repair")[1:] == ["-", "missed, and so does the true credit", "0.97", "0.50", "-", "0.57"]
     section = watch_repair_section(record)
     assert "| Q-learning | - | 2000 | - | 1/2 |" in section
     assert "| 0.50 | 0.57 | 0.40 | 0.97 |" in section
