@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from hypothesis import settings
 
 from rudder_lrp.episodes import Episode
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,7 @@ def play(env: gym.vector.VectorEnv, steps: int, seed: int = 0) -> list[list[tupl
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(n_envs=st.integers(1, 3), longest=st.integers(1, 12), seed=st.integers(0, 100), q=st.floats(0.2, 1.0))
 def test_an_episode_s_rewards_sum_to_its_true_return_in_every_autoreset_mode(mode, n_envs, longest, seed, q) -> None:
     plain = SyncVectorEnv([lambda: RandomLengths(longest)] * n_envs, autoreset_mode=mode)

@@ -123,7 +123,7 @@ def test_each_step_gets_what_the_equations_say(kind: dict) -> None:
         assert relevance[t].sum().item() == pytest.approx(beta, abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(KINDS))
 def test_both_parts_sum_to_the_output_exactly(seed: int, kind: dict) -> None:
     model = make_model(seed, **kind)

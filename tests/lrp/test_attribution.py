@@ -30,7 +30,7 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
     ).double()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     architecture=architectures,
     lengths=lengths_of_batches,
@@ -51,7 +51,7 @@ def test_a_sequence_gets_the_same_alone_and_in_any_padded_batch(architecture, le
         assert torch.equal(together[b, length:], torch.zeros_like(together[b, length:]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     architecture=architectures,
     rule=st.sampled_from(RULES),

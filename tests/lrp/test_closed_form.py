@@ -15,7 +15,7 @@ PAIRS = [(KINDS[1], "all"), *((KINDS[2], rule) for rule in GATE_RULES)]
 
 
 @pytest.mark.parametrize(("kind", "rule"), PAIRS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 1000), steps=st.integers(1, 30))
 def test_the_closed_form_is_the_limit_of_the_step_by_step_pass(kind, rule, seed, steps) -> None:
     lstm = random_lstm(kind, seed, input_size=3, hidden_size=4)

@@ -42,7 +42,7 @@ def compare_with_reference(lstm: nn.LSTM, lengths: list[int], rules: Rules, seed
         assert abs(ledger.total()[b] - R[b, :length].sum()) <= 1e-9 * max(1.0, scale)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     architecture=architectures,
     lengths=lengths_of_batches,
@@ -55,7 +55,7 @@ def test_the_fast_pass_equals_the_equations_step_by_step(architecture, lengths, 
     compare_with_reference(lstm, lengths, Rules(GATE_RULES[rule], epsilon, eps, conserve), architecture["seed"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(architecture=architectures, lengths=lengths_of_batches, kind=st.sampled_from(KINDS[1:]))
 def test_what_is_lost_is_spread_over_the_hidden_state_too_where_it_has_no_weight(architecture, lengths, kind) -> None:
     rules = Rules(GATE_RULES["all"], epsilon, 1e-2, True)
@@ -63,7 +63,7 @@ def test_what_is_lost_is_spread_over_the_hidden_state_too_where_it_has_no_weight
 
 
 @pytest.mark.parametrize("linear", list(LINEAR_RULES))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(lengths=lengths_of_batches, seed=st.integers(0, 100), rule=st.sampled_from(list(GATE_RULES)))
 def test_gamma_and_z_plus_equal_the_equations_where_nothing_is_negative(linear, lengths, seed, rule) -> None:
     lstm = random_lstm(input_size=2, hidden_size=3, seed=seed)

@@ -24,7 +24,7 @@ def build(method: type[Redistributor], structure: Structure, **options: object) 
 @pytest.mark.parametrize("residual", list(Residual))
 @pytest.mark.parametrize("structure", list(Structure))
 @pytest.mark.parametrize("method", REDISTRIBUTORS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_rewards_sum_to_the_true_return(method, structure, residual, data) -> None:
     lengths = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=5))

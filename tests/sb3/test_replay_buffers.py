@@ -80,7 +80,7 @@ class TrueRewards(BaseCallback):
         return True
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     n_envs=st.integers(1, 3),
     longest=st.integers(1, 15),

@@ -64,7 +64,7 @@ def assert_sums(rollouts: KeepRollouts) -> None:
         assert abs(held.sum() - true.sum()) <= 1e-6 * magnitude * len(held)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     n_envs=st.integers(1, 3),
     longest=st.integers(1, 15),
@@ -82,7 +82,7 @@ def test_an_episode_s_rewards_sum_to_its_true_return_across_rollouts(
     assert_sums(rollouts)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000), n_steps=st.integers(4, 30), train_every=st.integers(1, 60))
 def test_sums_hold_while_predictor_and_trust_change_between_and_within_rollouts(seed, n_steps, train_every) -> None:
     env = RedistributedRewardVecEnv(

@@ -18,7 +18,7 @@ from tests.conftest import SPACES
 from tests.sb3.play import NEVER, QUICK, FixedReward, Played, assert_same_sum, trusted, vec_env
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n_envs=st.integers(1, 4),
     longest=st.integers(1, 25),
@@ -33,7 +33,7 @@ def test_an_episode_s_rewards_sum_to_its_true_return(n_envs, longest, seed, q, s
     assert_same_sum(played.handed, played.true)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 1000), train_every=st.integers(1, 40))
 def test_sums_hold_while_predictor_and_trust_change_in_the_middle_of_episodes(seed, train_every) -> None:
     env = RedistributedRewardVecEnv(
