@@ -22,17 +22,14 @@ each round whether a step earns what it changed in the outlook or its share of t
 the median of the runs, which may have shared the machine.
 
 """
-_CREDIT_HEADER = [
-    "task",
-    "arm",
-    "seeds",
-    "on decisive steps +-1",
-    "of the true credit",
-    "rank correlation",
-    "absolute credit",
-    "of the true credit",
-    "explained variance",
-]
+_CREDIT = {
+    "on_decisive": "on decisive steps +-1",
+    "true_on_decisive": "of the true credit",
+    "rank_correlation": "rank correlation",
+    "absolute_credit": "absolute credit",
+    "true_absolute_credit": "of the true credit",
+    "explained_variance": "explained variance",
+}
 _CREDIT_NOTE = """Medians over the seeds, after training, on 100 episodes of each agent. On key-to-door what the door is
 expected to pay can be computed for any policy (`agents/key_to_door.py`), so the true credit here is that of the agent's
 own policy. Decisive are taking the key and opening the door. An agent that nearly always gets the key has nearly
@@ -48,7 +45,10 @@ def deep_sections(name: str, tables: Sequence[tuple[Task, Table]], figures: Path
         return []
     parts = ["### Deep agents\n", _NOTE + deep_table(tables)]
     if credit := credit_rows(tables):
-        parts += ["### Credit of deep agents\n", _CREDIT_NOTE + markdown(_CREDIT_HEADER, credit)]
+        parts += [
+            "### Credit of deep agents\n",
+            _CREDIT_NOTE + markdown(["task", "arm", "seeds", *_CREDIT.values()], credit),
+        ]
     for task, table in tables:
         draw_deep_curves(figures / f"{name}_{task.name}.png", task, table)
         parts.append(f"![Learning curves on {task.name}](figures/{name}_{task.name}.png)\n")
@@ -70,13 +70,11 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
 
 def credit_rows(tables: Sequence[tuple[Task, Table]]) -> list[list[str]]:
     """How near the credit of each arm comes to the true one, where that is known; a row each."""
-    keys = ["on_decisive", "true_on_decisive", "rank_correlation", "absolute_credit", "true_absolute_credit"]
     rows = []
     for task, table in tables:
         for arm, results in table.items():
             if known := _finished(results, "on_decisive"):
-                values = [f"{median(results, key):.2f}" for key in [*keys, "explained_variance"]]
-                rows.append([task.name, arm, str(len(known)), *values])
+                rows.append([task.name, arm, str(len(known)), *(f"{median(results, key):.2f}" for key in _CREDIT)])
     return rows
 
 

@@ -23,9 +23,15 @@ _CREDIT = {
 
 
 def credited_summary(record: Record) -> dict[str, Any]:
-    """What is known of the agent with credit."""
-    summary: dict[str, Any] = next(agent for agent in record["agents"].values() if "on_decisive" in agent)
-    return summary
+    """What is known of the agent with credit.
+
+    Raises:
+        ValueError: if the record comes from a version that did not measure it.
+    """
+    for summary in record["agents"].values():
+        if "on_decisive" in summary:
+            return dict(summary)
+    raise ValueError("the result of watch repair says nothing of its credit; run scripts/watch_repair.py again")
 
 
 def median_episodes(summary: dict[str, Any]) -> float:

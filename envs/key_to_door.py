@@ -40,6 +40,10 @@ def _empty_room(width: int) -> NDArray[np.float32]:
     return room
 
 
+def _put(room_map: NDArray[np.float32], thing: int, cell: Cell) -> None:
+    room_map[cell[0] + _SIGHT, cell[1] + _SIGHT, thing] = 1.0
+
+
 KEY_CELLS: list[Cell] = [(row, column) for row in range(2) for column in range(_SMALL)]
 DOOR_CELL: Cell = (0, _SMALL // 2)
 SMALL_CELLS: list[Cell] = [(row, column) for row in range(_SMALL) for column in range(_SMALL)]
@@ -118,15 +122,12 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         self._at = np.array([_LARGE // 2, _LARGE // 2] if room == APPLE_ROOM else SMALL_START)
         if room == KEY_ROOM:
             self._key = KEY_CELLS[self.np_random.integers(len(KEY_CELLS))]
-            self._put(KEY, self._key)
+            _put(self._map, KEY, self._key)
         elif room == APPLE_ROOM:
             for cell in self.np_random.choice(len(_APPLE_CELLS), self.apples, replace=False):
-                self._put(APPLE, _APPLE_CELLS[cell])
+                _put(self._map, APPLE, _APPLE_CELLS[cell])
         else:
-            self._put(DOOR, DOOR_CELL)
-
-    def _put(self, thing: int, cell: Cell) -> None:
-        self._map[cell[0] + _SIGHT, cell[1] + _SIGHT, thing] = 1.0
+            _put(self._map, DOOR, DOOR_CELL)
 
     def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Move, and take what lies there."""
@@ -182,7 +183,7 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
             Observations `[frames, 25, 104]`, the cells in the order of `SMALL_CELLS`.
         """
         room_map, frames = _empty_room(_SMALL), self.frames[room]
-        room_map[thing[0] + _SIGHT, thing[1] + _SIGHT, KEY if room == KEY_ROOM else DOOR] = 1.0
+        _put(room_map, KEY if room == KEY_ROOM else DOOR, thing)
         seen = [
             _look(room_map, np.array(cell), room, frame / frames) for frame in range(frames) for cell in SMALL_CELLS
         ]

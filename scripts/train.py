@@ -35,8 +35,7 @@ class Options:
     evaluation_episodes: int = 50
     """Episodes played after training, and by the random policy."""
     threads: int = 1
-    """Threads of PyTorch; networks as small as these gain nothing from more, and on a busy machine they wait for each
-    other."""
+    """Threads of PyTorch; where other processes want the same cores, more than one wait for each other."""
 
 
 def train(options: Options) -> None:

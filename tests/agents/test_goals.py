@@ -60,6 +60,8 @@ def test_watch_repair_has_its_goals_too(episodes: int, verdict: str) -> None:
     section = watch_repair_section(record)
     assert "| Q-learning | - | 2000 | - | 1/2 |" in section
     assert "| 0.50 | 0.57 | 0.40 | 0.97 |" in section
+    with pytest.raises(ValueError, match="says nothing of its credit"):
+        watch_repair_section(record | {"agents": {"Monte Carlo": {"episodes": [1]}}})
 
 
 @pytest.mark.parametrize(("final", "verdict"), [(1.0, "met"), (0.9, "missed")])

@@ -18,6 +18,7 @@ from agents.presets import AgentConfig, build_agent
 from agents.report import write_report
 from agents.suites import SUITES, Suite, Task
 from agents.trials import Job, Result, check, jobs, perform
+from rudder_lrp.online import OnlinePredictor
 from rudder_lrp.training import Predicts, TrainingConfig
 from scripts.benchmark import main
 
@@ -186,6 +187,19 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
     assert "| LunarLander-v3 | recurrent_ppo | 1 |" in page
     assert "Credit of deep agents" not in page  # on LunarLander nobody knows the true credit
     assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arm", "trust", "measured"), [("lrp/leaky", 0.5, True), ("lrp/leaky", 0.0, False), ("none", 0.5, False)]
+)
+def test_the_credit_of_an_agent_on_key_to_door_is_measured_if_it_is_trusted(
+    arm: str, trust: float, measured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.trials.key_to_door_fidelity", lambda model, redistributor: {"on_decisive": 0.3})
+    monkeypatch.setattr(OnlinePredictor, "q", property(lambda self: trust))
+    task = Task("rudder_lrp/KeyToDoor-v0", arms=(arm,), timesteps=2048, evaluation_episodes=1)
+    result = perform(Job(task, arm, (0,)))[0]
+    assert ("explained_variance" in result, result.get("on_decisive")) == (measured, 0.3 if measured else None)
 
 
 def test_the_third_part_of_a_deep_arm_says_what_is_predicted_and_nothing_else(
