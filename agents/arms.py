@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import partial
 
 from agents.aligned import AlignedCredit
@@ -25,7 +27,7 @@ from rudder_lrp.redistribution import (
     LRPRedistributor,
     Redistributor,
 )
-from rudder_lrp.training import Predicts
+from rudder_lrp.training import Predicts, TrainingConfig
 
 LEARNERS: dict[str, type[Learner]] = {
     "monte_carlo": MonteCarlo,
@@ -72,14 +74,20 @@ DEEP_CREDITS = (
     "difference/standard",
     "lrp/leaky/outlook",
     "lrp/leaky/share",
+    "lrp/leaky/0.02",
     "lrp/accumulator/share",
     "difference/markov/outlook",
+    "difference/markov/0.02",
 )
-"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. A third part
-says what the predictor predicts, where that is not both (`rudder_lrp.training.Predicts`)."""
+"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. Where a part
+follows, the predictor's training differs from the default in what is predicted, or in how much little variation weighs
+(`rudder_lrp.training.TrainingConfig`)."""
 
 DEEP = ("dense", "none", "recurrent_ppo")
 """Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
+
+
+_WEIGHT = r"\d+(\.\d+)?"
 
 
 def has_credit(arm: str) -> bool:
@@ -93,22 +101,28 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
     Raises:
         ValueError: naming the arms there are.
     """
-    credit, structure, *predicts = arm.split("/") if "/" in arm else (arm, "")
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
     others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
-    endings = [[], *([predicts] for predicts in Predicts)] if deep else [[]]
-    if arm not in others and not (credit in explanations and structure in set(Structure) and predicts in endings):
-        ending = f", and perhaps a third part, one of {', '.join(Predicts)}" if deep else ""
+    ending = rf"(/({'|'.join(Predicts)}))?(/{_WEIGHT})?" if deep else ""
+    credits = rf"({'|'.join(explanations)})/({'|'.join(Structure)}){ending}"
+    if arm not in others and not re.fullmatch(credits, arm):
+        more = f", and perhaps one of {', '.join(Predicts)}, and perhaps a variation weight" if deep else ""
         raise ValueError(
             f"no arm {arm!r} for {env}; there are {', '.join(others)}, and credit/structure with credit one of "
-            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{ending}"
+            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{more}"
         )
 
 
-def explained(arm: str) -> tuple[str, Structure, Predicts]:
-    """Credit, structure and what is predicted, of a deep arm with credit."""
-    credit, structure, *predicts = arm.split("/")
-    return credit, Structure(structure), Predicts(*predicts or [Predicts.BOTH])
+def explained(arm: str) -> tuple[str, Structure, TrainingConfig]:
+    """Credit, structure and the training of the predictor, of a deep arm with credit."""
+    credit, structure, *asked = arm.split("/")
+    training = TrainingConfig()
+    for part in asked:
+        if re.fullmatch(_WEIGHT, part):
+            training = replace(training, variation_weight=float(part))
+        else:
+            training = replace(training, predicts=Predicts(part))
+    return credit, Structure(structure), training
 
 
 def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:

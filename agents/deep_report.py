@@ -18,8 +18,9 @@ optimum where no dense reward exists. The evaluation episodes are the same for a
 matters, where the worth of the apples alone lets the mean of 100 episodes vary by 2.6 (standard deviation).
 `recurrent_ppo` learns from the delayed reward with memory of its own. The predictor of `credit/structure` decides after
 each round whether a step earns what it changed in the outlook or its share of the return; that of an arm that ends in
-`/outlook` or `/share` always does the one or the other (`rudder_lrp.training.Predicts`). Seconds are those of `learn`,
-the median of the runs, which may have shared the machine.
+`/outlook` or `/share` always does the one or the other (`rudder_lrp.training.Predicts`). A number at the end is the
+weight of little variation in the predictor's training, 0 elsewhere (`rudder_lrp.training.TrainingConfig`). Seconds are
+those of `learn`, the median of the runs, which may have shared the machine or come from slower ones.
 
 """
 _CREDIT = {

@@ -146,7 +146,7 @@ _FURTHER = tuple(
         ("EightRooms", 0.1, Exploration(), 4000),
     )
 )
-_DEEP = ("dense", "none", DEFAULT, "difference/markov")
+_DEEP = ("dense", "none", DEFAULT, "difference/markov", "lrp/leaky/0.02")
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 SUITES: dict[str, Suite] = {
@@ -176,7 +176,7 @@ SUITES: dict[str, Suite] = {
         cap_seconds=2 * 3600.0,
     ),
     "held_out": Suite(
-        (Task("Walker2d-v5", arms=_DEEP, timesteps=300_000),),
+        (Task("Walker2d-v5", arms=(*_DEEP, "difference/markov/0.02"), timesteps=300_000),),
         seeds=5,
         cap_seconds=2 * 3600.0,
     ),

@@ -24,7 +24,6 @@ from agents.suites import Task
 from envs.finite import FiniteEnv
 from envs.key_to_door import KeyToDoor
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
-from rudder_lrp.training import TrainingConfig
 
 Result = dict[str, Any]
 """Numbers by name, ready for JSON."""
@@ -126,8 +125,7 @@ def _deep(job: Job) -> Result:
         seed=job.seeds[0],
     )
     if job.arm not in DEEP:
-        credit, structure, predicts = explained(job.arm)
-        training = TrainingConfig(predicts=predicts)
+        credit, structure, training = explained(job.arm)
         config = replace(config, credit=Credit(credit), structure=structure, training=training)
     result = agents.runs.run(
         config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of

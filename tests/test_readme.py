@@ -92,6 +92,23 @@ def test_what_the_readme_says_of_seeds_that_nobody_looked_at_is_in_the_result_fi
     assert f"{lander:.2f} of the way on LunarLander, {hopper:.2f} on Hopper, and evaluate to {keys:.1f} on" in words
 
 
+def test_what_less_variation_changes_is_in_the_result_files() -> None:
+    page = (README.parent / "docs" / "stable_baselines3.md").read_text()
+    arms = ("lrp/leaky", "lrp/leaky/0.02")
+    for suite in (SUITES["deep"], SUITES["held_out"]):
+        for task in suite.tasks:
+            table = collect(suite, task, README.parent / "results" / "benchmarks")
+            assert all(len(table[arm]) == suite.seeds for arm in arms)
+            way = ways(task, table)
+            assert f"| {task.name} | {way[arms[0]]:.2f} | {way[arms[1]]:.2f} |" in page
+            if "KeyToDoor" in task.env:
+                credits = [[run for run in table[arm] if "on_decisive" in run] for arm in arms]
+                before, after = (median([run["absolute_credit"] for run in runs]) for runs in credits)
+                assert f"falls from {before:.1f} to {after:.1f}," in page
+                before, after = (median([run["on_decisive"] for run in runs]) for runs in credits)
+                assert f"rises from {before:.2f} to {after:.2f} " in page
+
+
 def test_how_often_the_door_paid_is_in_the_result_files() -> None:
     task = next(task for task in SUITES["deep"].tasks if "KeyToDoor" in task.env)
     table = collect(SUITES["deep"], task, README.parent / "results" / "benchmarks")

@@ -23,6 +23,9 @@ from rudder_lrp.training import Predicts, TrainingConfig
 from scripts.benchmark import main
 
 TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
+DEEP_TASK = Task(
+    "LunarLander-v3", arms=("dense", "none", "recurrent_ppo", "lrp/markov"), timesteps=2048, evaluation_episodes=2
+)
 SUITE = Suite((TASK,), seeds=2, cap_seconds=300.0)
 
 
@@ -117,6 +120,10 @@ def test_a_damaged_or_foreign_result_is_named(tmp_path: Path, text: str, says: s
         (Task(TASK.env, arms=("luck",)), "no arm 'luck'"),
         (Task(TASK.env, arms=("lrp/round",)), "no arm 'lrp/round'"),
         (Task(TASK.env, arms=("dense",)), "no arm 'dense'"),
+        (Task(TASK.env, arms=("lrp/leaky/share",)), "no arm 'lrp/leaky/share'"),
+        (replace(DEEP_TASK, arms=("lrp/leaky/most",)), "no arm 'lrp/leaky/most'"),
+        (replace(DEEP_TASK, arms=("lrp/leaky/-0.02",)), "no arm 'lrp/leaky/-0.02'"),
+        (replace(DEEP_TASK, arms=("lrp/leaky/0.02/share",)), "no arm 'lrp/leaky/0.02/share'"),
     ],
 )
 def test_an_environment_or_arm_that_does_not_exist_is_named(task: Task, says: str) -> None:
@@ -167,11 +174,6 @@ def test_the_report_shows_losses_and_failures_like_wins(tmp_path: Path, monkeypa
     assert (tmp_path / "figures" / "tabular_TraceBack_curves.png").stat().st_size > 5000
 
 
-DEEP_TASK = Task(
-    "LunarLander-v3", arms=("dense", "none", "recurrent_ppo", "lrp/markov"), timesteps=2048, evaluation_episodes=2
-)
-
-
 def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = Suite((DEEP_TASK,), seeds=1, cap_seconds=300.0)
     monkeypatch.setitem(SUITES, "deep", suite)
@@ -202,7 +204,7 @@ def test_the_credit_of_an_agent_on_key_to_door_is_measured_if_it_is_trusted(
     assert ("explained_variance" in result, result.get("on_decisive")) == (measured, 0.3 if measured else None)
 
 
-def test_the_third_part_of_a_deep_arm_says_what_is_predicted_and_nothing_else(
+def test_further_parts_of_a_deep_arm_say_how_the_predictor_is_trained_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[AgentConfig] = []
@@ -212,11 +214,14 @@ def test_the_third_part_of_a_deep_arm_says_what_is_predicted_and_nothing_else(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("agents.runs.run", remember)
-    for arm in ("lrp/accumulator", "lrp/accumulator/share"):
+    for arm in ("lrp/accumulator", "lrp/accumulator/share", "lrp/accumulator/0.5", "lrp/accumulator/share/0"):
         with pytest.raises(KeyboardInterrupt):
             perform(Job(DEEP_TASK, arm, (0,)))
-    assert [config.training.predicts for config in asked] == [Predicts.BOTH, Predicts.SHARE]
-    assert replace(asked[0], training=asked[1].training) == asked[1]
+    plain, share, varying_less, both = asked
+    assert plain.training == TrainingConfig()
+    assert share == replace(plain, training=TrainingConfig(predicts=Predicts.SHARE))
+    assert varying_less == replace(plain, training=TrainingConfig(variation_weight=0.5))
+    assert both == replace(plain, training=TrainingConfig(predicts=Predicts.SHARE, variation_weight=0.0))
 
 
 def test_memory_and_credit_do_not_mix() -> None:
