@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import partial
 
 from agents.aligned import AlignedCredit
@@ -79,15 +78,12 @@ DEEP_CREDITS = (
     "difference/markov/outlook",
     "difference/markov/0.02",
 )
-"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. Where a part
-follows, the predictor's training differs from the default in what is predicted, or in how much little variation weighs
-(`rudder_lrp.training.TrainingConfig`)."""
+"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. A third part
+says what the predictor predicts, where that is not both, or how much little variation weighs in its training, where
+that is not the default (`rudder_lrp.training.TrainingConfig`)."""
 
 DEEP = ("dense", "none", "recurrent_ppo")
 """Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
-
-
-_WEIGHT = r"\d+(\.\d+)?"
 
 
 def has_credit(arm: str) -> bool:
@@ -103,26 +99,28 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
     """
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
     others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
-    ending = rf"(/({'|'.join(Predicts)}))?(/{_WEIGHT})?" if deep else ""
-    credits = rf"({'|'.join(explanations)})/({'|'.join(Structure)}){ending}"
-    if arm not in others and not re.fullmatch(credits, arm):
-        more = f", and perhaps one of {', '.join(Predicts)}, and perhaps a variation weight" if deep else ""
+    third_part = rf"(/({'|'.join(Predicts)}|\d+(\.\d+)?))?" if deep else ""
+    with_credit = rf"({'|'.join(explanations)})/({'|'.join(Structure)}){third_part}"
+    if arm not in others and not re.fullmatch(with_credit, arm):
+        ending = f", and perhaps a third part, one of {', '.join(Predicts)}, or a variation weight" if deep else ""
         raise ValueError(
             f"no arm {arm!r} for {env}; there are {', '.join(others)}, and credit/structure with credit one of "
-            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{more}"
+            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{ending}"
         )
 
 
 def explained(arm: str) -> tuple[str, Structure, TrainingConfig]:
     """Credit, structure and the training of the predictor, of a deep arm with credit."""
-    credit, structure, *asked = arm.split("/")
-    training = TrainingConfig()
-    for part in asked:
-        if re.fullmatch(_WEIGHT, part):
-            training = replace(training, variation_weight=float(part))
-        else:
-            training = replace(training, predicts=Predicts(part))
-    return credit, Structure(structure), training
+    credit, structure, *third_part = arm.split("/")
+    return credit, Structure(structure), _training(*third_part)
+
+
+def _training(asked: str | None = None) -> TrainingConfig:
+    if asked is None:
+        return TrainingConfig()
+    if asked in set(Predicts):
+        return TrainingConfig(predicts=Predicts(asked))
+    return TrainingConfig(variation_weight=float(asked))
 
 
 def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:

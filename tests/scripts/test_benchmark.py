@@ -123,7 +123,7 @@ def test_a_damaged_or_foreign_result_is_named(tmp_path: Path, text: str, says: s
         (Task(TASK.env, arms=("lrp/leaky/share",)), "no arm 'lrp/leaky/share'"),
         (replace(DEEP_TASK, arms=("lrp/leaky/most",)), "no arm 'lrp/leaky/most'"),
         (replace(DEEP_TASK, arms=("lrp/leaky/-0.02",)), "no arm 'lrp/leaky/-0.02'"),
-        (replace(DEEP_TASK, arms=("lrp/leaky/0.02/share",)), "no arm 'lrp/leaky/0.02/share'"),
+        (replace(DEEP_TASK, arms=("lrp/leaky/share/0.02",)), "no arm 'lrp/leaky/share/0.02'"),
     ],
 )
 def test_an_environment_or_arm_that_does_not_exist_is_named(task: Task, says: str) -> None:
@@ -204,7 +204,7 @@ def test_the_credit_of_an_agent_on_key_to_door_is_measured_if_it_is_trusted(
     assert ("explained_variance" in result, result.get("on_decisive")) == (measured, 0.3 if measured else None)
 
 
-def test_further_parts_of_a_deep_arm_say_how_the_predictor_is_trained_and_nothing_else(
+def test_the_third_part_of_a_deep_arm_says_how_the_predictor_is_trained_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[AgentConfig] = []
@@ -214,14 +214,13 @@ def test_further_parts_of_a_deep_arm_say_how_the_predictor_is_trained_and_nothin
         raise KeyboardInterrupt
 
     monkeypatch.setattr("agents.runs.run", remember)
-    for arm in ("lrp/accumulator", "lrp/accumulator/share", "lrp/accumulator/0.5", "lrp/accumulator/share/0"):
+    for arm in ("lrp/accumulator", "lrp/accumulator/share", "lrp/accumulator/0.5"):
         with pytest.raises(KeyboardInterrupt):
             perform(Job(DEEP_TASK, arm, (0,)))
-    plain, share, varying_less, both = asked
+    plain, share, varying_less = asked
     assert plain.training == TrainingConfig()
     assert share == replace(plain, training=TrainingConfig(predicts=Predicts.SHARE))
     assert varying_less == replace(plain, training=TrainingConfig(variation_weight=0.5))
-    assert both == replace(plain, training=TrainingConfig(predicts=Predicts.SHARE, variation_weight=0.0))
 
 
 def test_memory_and_credit_do_not_mix() -> None:
