@@ -2,11 +2,11 @@
 
 from importlib.metadata import version
 
-from rudder_lrp.episodes import Episode
+from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.lrp import LRP
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import TrainingConfig, fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
-from rudder_lrp.training import TrainingConfig, fit
 
 __all__ = [
     "LRP",

@@ -13,8 +13,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
-from rudder_lrp.causal import CausalCredit
-from rudder_lrp.episodes import Array, Observations, map_arrays
+from rudder_lrp.episodes.episode import Array, Observations, map_arrays
+from rudder_lrp.redistribution.causal import CausalCredit
 
 if TYPE_CHECKING:
     _VectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
@@ -25,7 +25,7 @@ else:
 class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
     """Collects lessons from one environment, trains a predictor now and then, and hands out redistributed rewards.
 
-    The rewards of an episode sum to its true return; see `rudder_lrp.causal.CausalCredit`.
+    The rewards of an episode sum to its true return; see `rudder_lrp.redistribution.causal.CausalCredit`.
 
     Args:
         env: the environment.

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import tyro
 
-from agents.harness import run_suite, run_suite_on_ray
-from agents.report import write_report
-from agents.suites import SUITES, Suite
-from agents.trials import Job
+from studies.proving_ground.harness import run_suite, run_suite_on_ray
+from studies.proving_ground.report import write_report
+from studies.proving_ground.suites import SUITES, Suite
+from studies.proving_ground.trials import Job
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Options:
     """Run a suite and write its report."""
 
     suite: str = "quick"
-    """Which one, see agents/suites.py."""
+    """Which one, see studies/proving_ground/suites.py."""
     tasks: str = ""
     """Only tasks whose id contains this."""
     arms: str = ""

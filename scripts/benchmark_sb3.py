@@ -24,10 +24,10 @@ import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from agents.presets import AgentConfig, Credit, build_agent
-from agents.versions import environment_versions
+from agents.deep.presets import AgentConfig, Credit, build_agent
 from rudder_lrp.lstm import Structure
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from studies.versions import environment_versions
 
 
 @dataclass(frozen=True)

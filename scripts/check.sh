@@ -6,4 +6,5 @@ export OMP_NUM_THREADS=1
 ruff format --check .
 ruff check .
 mypy
+lint-imports
 python -m pytest -n 2 -m "not slow"

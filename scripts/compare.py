@@ -24,10 +24,10 @@ import numpy as np
 import tyro
 
 import envs
-from agents.presets import AgentConfig, Credit, Delay
-from agents.runs import RunResult, run
-from agents.versions import environment_versions
+from agents.deep.presets import AgentConfig, Credit, Delay
+from agents.deep.runs import RunResult, run
 from rudder_lrp.lstm import Structure
+from studies.versions import environment_versions
 
 
 @dataclass(frozen=True)

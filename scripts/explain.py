@@ -13,13 +13,13 @@ import gymnasium as gym
 import numpy as np
 import tyro
 
-from agents.presets import ALGORITHMS, AgentConfig, Delay, environment_factory
-from agents.runs import Policy, play_episode
-from rudder_lrp.diagnosis import timeline
-from rudder_lrp.lessons import Lesson
-from rudder_lrp.predictor import ReturnPredictor
+from agents.deep.presets import ALGORITHMS, AgentConfig, Delay, environment_factory
+from agents.deep.runs import Policy, play_episode
+from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
-from rudder_lrp.tensorboard import Timeline, draw_timeline
+from rudder_lrp.viewing.diagnosis import timeline
+from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from typing import Any
 import torch
 import tyro
 
-from agents.versions import environment_versions
-from studies import faithfulness_figures, faithfulness_tables
-from studies.faithfulness_study import ArithmeticStudy, SequenceStudy, measure_arithmetic, measure_recipe
+from studies.faithfulness import figures, tables
+from studies.faithfulness.study import ArithmeticStudy, SequenceStudy, measure_arithmetic, measure_recipe
+from studies.versions import environment_versions
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def write(options: Options, results: dict[str, Any]) -> None:
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(_rounded(record), allow_nan=False) + "\n")
-    faithfulness_tables.fill(options.page, record)
-    for name, draw in faithfulness_figures.FIGURES.items():
+    tables.fill(options.page, record)
+    for name, draw in figures.FIGURES.items():
         draw(results).savefig(options.page.with_name(f"faithfulness_{name}.png"), dpi=110)
     print(f"written to {options.output}, {options.page} and the figures beside it")
 

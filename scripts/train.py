@@ -18,8 +18,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 import envs
-from agents.presets import AgentConfig, Credit, build_agent
-from agents.runs import TrueReturns, mean_return
+from agents.deep.presets import AgentConfig, Credit, build_agent
+from agents.deep.runs import TrueReturns, mean_return
 from rudder_lrp.sb3 import RedistributionCallback
 
 

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 import tyro
 
-from agents.tabular import MonteCarlo, QLearning
-from agents.versions import environment_versions
-from agents.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
+from agents.tabular.decision import MonteCarlo, QLearning
+from agents.tabular.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
+from studies.versions import environment_versions
 
 
 @dataclass(frozen=True)

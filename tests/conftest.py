@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import settings
 
-from rudder_lrp.episodes import Episode
+from rudder_lrp.episodes.episode import Episode
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("no deadline", deadline=None)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rudder_lrp.attribution.protocol import Attribution
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Redistributor, Residual
 
 

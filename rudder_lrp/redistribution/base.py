@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rudder_lrp.episodes import Episode
-from rudder_lrp.lessons import Lesson, LessonBatch
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 
 Rewards = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rudder_lrp.lrp.attribution import LRP, Explanation, Reads
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Redistributor, Residual
 
 

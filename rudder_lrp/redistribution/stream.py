@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rudder_lrp.features import Features
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.episodes.features import Features
+from rudder_lrp.prediction.predictor import ReturnPredictor
 
 
 class ContributionStream:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from rudder_lrp.episodes import Episode
-from rudder_lrp.lessons import Lesson
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.redistribution.base import Redistributor, Rewards
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Image
 
-from rudder_lrp.checkpoints import open_journal
-from rudder_lrp.diagnosis import credit_report, timeline
-from rudder_lrp.journal import LessonJournal
+from rudder_lrp.persistence.checkpoints import open_journal
+from rudder_lrp.persistence.journal import LessonJournal
 from rudder_lrp.redistribution import DifferenceRedistributor
 from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env, save_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedRolloutBuffer
-from rudder_lrp.tensorboard import as_image, draw_timeline
+from rudder_lrp.viewing.diagnosis import credit_report, timeline
+from rudder_lrp.viewing.tensorboard import as_image, draw_timeline
 
 logger = logging.getLogger(__name__)
 

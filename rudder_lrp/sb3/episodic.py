@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rudder_lrp.causal import FinishedEpisode
-from rudder_lrp.discount import check_discount, keep_discounted_return
-from rudder_lrp.lessons import Lesson
+from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.prediction.training import Predicts
 from rudder_lrp.redistribution.base import Redistributor, Rewards
+from rudder_lrp.redistribution.causal import FinishedEpisode
+from rudder_lrp.redistribution.discount import check_discount, keep_discounted_return
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
-from rudder_lrp.training import Predicts
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ class EpisodicCredit:
     Args:
         env: the wrapper the algorithm steps.
         redistributor: what to replace the handed-out rewards by.
-        gamma: of an agent whose discounted return, not whose return, is to stay the same; see `rudder_lrp.discount`.
+        gamma: of an agent whose discounted return, not whose return, is to stay the same; see
+            `rudder_lrp.redistribution.discount`.
 
     Raises:
         ValueError: if `gamma` is not within (0, 1].

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rudder_lrp.causal import FinishedEpisode
-from rudder_lrp.lessons import Lesson
+from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.redistribution.causal import FinishedEpisode
 from rudder_lrp.sb3.episodic import EpisodicCredit
 
 _NONE, _STALE = -1, -1

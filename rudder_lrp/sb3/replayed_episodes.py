@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from rudder_lrp.episodes import Array, Episode, map_arrays
+from rudder_lrp.episodes.episode import Array, Episode, map_arrays
 from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 
 

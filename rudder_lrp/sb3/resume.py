@@ -16,7 +16,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize, unwrap_vec_wrapper
 
-from rudder_lrp.checkpoints import latest_checkpoint, new_checkpoint, read_online, write_online
+from rudder_lrp.persistence.checkpoints import latest_checkpoint, new_checkpoint, read_online, write_online
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 from rudder_lrp.storage import read_tensors, write_tensors
 

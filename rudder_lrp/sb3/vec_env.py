@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from rudder_lrp.causal import CausalCredit, FinishedEpisode
-from rudder_lrp.episodes import map_arrays, repair_terminal
-from rudder_lrp.online import OnlinePredictor
-from rudder_lrp.predictor import ReturnPredictor
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.episodes.episode import map_arrays, repair_terminal
+from rudder_lrp.prediction.online import OnlinePredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.redistribution.causal import CausalCredit, FinishedEpisode
 
 
 class RedistributedRewardVecEnv(VecEnvWrapper):
@@ -30,7 +30,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         venv: any Stable-Baselines3 `VecEnv`.
         predictor: its own by default, built for the spaces.
         replayed: whether the rewards go into a replay buffer; chooses the defaults of what follows, see
-            `rudder_lrp.causal.ON_POLICY` and `REPLAYED`.
+            `rudder_lrp.redistribution.causal.ON_POLICY` and `REPLAYED`.
         structure: of the predictor built by default.
         training: one round of the predictor's training.
         lesson_capacity: how many episodes are kept to train on.

@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.aligned import AlignedCredit
-from agents.alignment import Events, Profile, build_profile, clusters, successor_representation
-from agents.credits import CreditConfig
-from agents.fidelity import decisive_steps
-from agents.lockstep import Draws, Exploration, Rollout, play
+from agents.tabular.aligned import AlignedCredit
+from agents.tabular.alignment import Events, Profile, build_profile, clusters, successor_representation
+from agents.tabular.credits import CreditConfig
+from agents.tabular.lockstep import Draws, Exploration, Rollout, play
 from envs import Choice, FiniteEnv
-from rudder_lrp.metrics import credit_fidelity
+from rudder_lrp.viewing.metrics import credit_fidelity
+from studies.proving_ground.fidelity import decisive_steps
 
 KINDS = st.lists(st.integers(0, 2), max_size=6)
 

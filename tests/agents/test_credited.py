@@ -3,17 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.arms import build_credit
-from agents.credited import CreditedAgent
-from agents.credits import CreditConfig, PredictorCredit
-from agents.fidelity import decisive_steps, fidelity_report
-from agents.learners import MonteCarlo
-from agents.learning_time import learn_with_credit
-from agents.lockstep import Draws, Exploration, Rollout, play
+from agents.tabular.credited import CreditedAgent
+from agents.tabular.credits import CreditConfig, PredictorCredit
+from agents.tabular.learners import MonteCarlo
+from agents.tabular.lockstep import Draws, Exploration, Rollout, play
 from envs import Bomb, Choice, FiniteEnv, Rooms, TraceBack, Umbrella
-from rudder_lrp.features import Encoding
-from rudder_lrp.quality import Quality
-from rudder_lrp.training import TrainingConfig
+from rudder_lrp.episodes.features import Encoding
+from rudder_lrp.prediction.quality import Quality
+from rudder_lrp.prediction.training import TrainingConfig
+from studies.proving_ground.arms import build_credit
+from studies.proving_ground.fidelity import decisive_steps, fidelity_report
+from studies.proving_ground.learning_time import learn_with_credit
 
 
 def rollout_of(env: FiniteEnv, n: int, persistence: float = 0.0) -> Rollout:

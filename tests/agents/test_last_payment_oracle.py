@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.lockstep import Draws, Exploration, Rollout, play
-from agents.oracle import OracleCredit, optimal_credit
+from agents.tabular.lockstep import Draws, Exploration, Rollout, play
+from agents.tabular.oracle import OracleCredit, optimal_credit
 from envs import Bomb, Choice, FiniteEnv, Rooms, TMaze, TraceBack
 from envs.finite import last_payment, values
 

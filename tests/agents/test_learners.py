@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.learners import DirectQ, LookBack, MonteCarlo, QLambda, SarsaLambda, lambda_returns, returns_to_go
-from agents.learning_time import History, learn_in_lockstep
-from agents.lockstep import Draws, Exploration, Rollout, play
+from agents.tabular.learners import DirectQ, LookBack, MonteCarlo, QLambda, SarsaLambda, lambda_returns, returns_to_go
+from agents.tabular.lockstep import Draws, Exploration, Rollout, play
 from envs import ChargeDischarge, Choice, TraceBack
+from studies.proving_ground.learning_time import History, learn_in_lockstep
 
 EXPLORATION = Exploration(warm_up=50)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.lockstep import Draws, Exploration, greedy_returns, play
+from agents.tabular.lockstep import Draws, Exploration, greedy_returns, play
 from envs import Bomb, Choice, Coin, FiniteEnv, Rooms, TraceBack
 
 ENVS = [Bomb(6), Choice(8), Coin(), TraceBack(4), Rooms(4)]

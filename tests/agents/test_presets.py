@@ -4,13 +4,13 @@ import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents.presets import AgentConfig, Credit, build_agent
-from rudder_lrp.causal import ON_POLICY, REPLAYED
+from agents.deep.presets import AgentConfig, Credit, build_agent
 from rudder_lrp.lstm import Structure
-from rudder_lrp.quality import Target
+from rudder_lrp.prediction.quality import Target
+from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.redistribution.causal import ON_POLICY, REPLAYED
 from rudder_lrp.sb3 import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env
-from rudder_lrp.training import Predicts, TrainingConfig
 
 
 @pytest.mark.parametrize("algo", ["SAC", "TD3"])

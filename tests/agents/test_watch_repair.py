@@ -3,8 +3,8 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 
-from agents.tabular import MonteCarlo, QLearning
-from agents.watch_repair import BEST, credited, uncredited
+from agents.tabular.decision import MonteCarlo, QLearning
+from agents.tabular.watch_repair import BEST, credited, uncredited
 from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, expected_sale, simulate
 
 

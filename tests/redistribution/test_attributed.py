@@ -7,7 +7,7 @@ import torch
 from rudder_lrp.attribution import IntegratedGradients
 from rudder_lrp.lrp import LRP
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import AttributionRedistributor, LRPRedistributor
 from tests.conftest import SPACES, make_episode
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rudder_lrp.episodes import Episode
+from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.lstm import LayerWeights, Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, Residual
 from tests.conftest import SPACES, make_episode
 

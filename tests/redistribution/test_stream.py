@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import ContributionStream, DifferenceRedistributor
 from tests.conftest import SPACES
 

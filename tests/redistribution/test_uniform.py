@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rudder_lrp.lessons import Lesson, LessonBatch
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.episodes.lessons import Lesson, LessonBatch
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import UniformRedistributor
 from tests.conftest import SPACES, make_episode
 

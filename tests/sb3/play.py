@@ -10,10 +10,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from rudder_lrp.episodes import Episode
-from rudder_lrp.quality import Quality
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.prediction.quality import Quality
+from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
-from rudder_lrp.training import TrainingConfig
 from tests.conftest import RandomLengths
 
 NEVER = 10**9

@@ -8,8 +8,8 @@ import pytest
 from stable_baselines3 import DQN, SAC
 from stable_baselines3.common.env_util import make_vec_env
 
-from rudder_lrp.episodes import Episode
-from rudder_lrp.offline import minari_episodes
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.offline import minari_episodes
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv, replayed_episodes
 from tests.conftest import RandomLengths

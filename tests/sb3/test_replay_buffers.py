@@ -12,18 +12,18 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rudder_lrp.causal import ON_POLICY, REPLAYED, Defaults
-from rudder_lrp.episodes import Episode
+from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
+from rudder_lrp.redistribution.causal import ON_POLICY, REPLAYED, Defaults
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedNStepReplayBuffer,
     RedistributedReplayBuffer,
     RedistributedRewardVecEnv,
 )
-from rudder_lrp.training import fit
 from tests.conftest import SPACES
 from tests.sb3.play import NEVER, QUICK, trusted, vec_env
 

@@ -13,7 +13,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rudder_lrp.checkpoints import latest_checkpoint, new_checkpoint, open_journal
+from rudder_lrp.persistence.checkpoints import latest_checkpoint, new_checkpoint, open_journal
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import (
     EpisodicCredit,

@@ -11,9 +11,9 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from rudder_lrp.discount import discounted_return
 from rudder_lrp.lstm import Structure
 from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.redistribution.discount import discounted_return
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedRewardVecEnv,

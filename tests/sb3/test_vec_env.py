@@ -9,9 +9,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNormalize
 
-from rudder_lrp.checkpoints import latest_checkpoint
 from rudder_lrp.lstm import Structure
-from rudder_lrp.predictor import ReturnPredictor
+from rudder_lrp.persistence.checkpoints import latest_checkpoint
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
 from rudder_lrp.sb3 import RedistributedRewardVecEnv, RedistributionCallback
 from tests.conftest import SPACES

@@ -11,16 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from agents.credits import CreditConfig
-from agents.harness import open_jobs, read_result, result_path, run_suite, run_suite_on_ray, write_result
-from agents.lockstep import Exploration
-from agents.presets import AgentConfig, build_agent
-from agents.report import write_report
-from agents.suites import SUITES, Suite, Task
-from agents.trials import Job, Result, check, jobs, perform
-from rudder_lrp.online import OnlinePredictor
-from rudder_lrp.training import Predicts, TrainingConfig
+from agents.deep.presets import AgentConfig, build_agent
+from agents.tabular.credits import CreditConfig
+from agents.tabular.lockstep import Exploration
+from rudder_lrp.prediction.online import OnlinePredictor
+from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from scripts.benchmark import main
+from studies.proving_ground.harness import (
+    open_jobs,
+    read_result,
+    result_path,
+    run_suite,
+    run_suite_on_ray,
+    write_result,
+)
+from studies.proving_ground.report import write_report
+from studies.proving_ground.suites import SUITES, Suite, Task
+from studies.proving_ground.trials import Job, Result, check, jobs, perform
 
 TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
 DEEP_TASK = Task(
@@ -97,7 +104,9 @@ def test_the_settings_of_the_credit_matter_to_agents_with_credit_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
-    monkeypatch.setattr("agents.harness.CreditConfig", partial(CreditConfig, training=TrainingConfig(updates=7)))
+    monkeypatch.setattr(
+        "studies.proving_ground.harness.CreditConfig", partial(CreditConfig, training=TrainingConfig(updates=7))
+    )
     baseline, credited = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
     assert baseline == before[0]
     assert credited != before[1]
@@ -197,7 +206,9 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
 def test_the_credit_of_an_agent_on_key_to_door_is_measured_if_it_is_trusted(
     arm: str, trust: float, measured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.trials.key_to_door_fidelity", lambda model, redistributor: {"on_decisive": 0.3})
+    monkeypatch.setattr(
+        "studies.proving_ground.trials.key_to_door_fidelity", lambda model, redistributor: {"on_decisive": 0.3}
+    )
     monkeypatch.setattr(OnlinePredictor, "q", property(lambda self: trust))
     task = Task("rudder_lrp/KeyToDoor-v0", arms=(arm,), timesteps=2048, evaluation_episodes=1)
     result = perform(Job(task, arm, (0,)))[0]
@@ -213,7 +224,7 @@ def test_the_third_part_of_a_deep_arm_says_how_the_predictor_is_trained_and_noth
         asked.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agents.runs.run", remember)
+    monkeypatch.setattr("agents.deep.runs.run", remember)
     for arm in ("lrp/accumulator", "lrp/accumulator/share", "lrp/accumulator/0.5"):
         with pytest.raises(KeyboardInterrupt):
             perform(Job(DEEP_TASK, arm, (0,)))

@@ -10,8 +10,8 @@ import torch
 
 from rudder_lrp.lstm import Structure
 from scripts import faithfulness as script
-from studies import arithmetic, marked_sum
-from studies.faithfulness import METHODS, SEQUENCE_METHODS, correlation, curve, explain_arithmetic, step_scores
+from studies.faithfulness import arithmetic, marked_sum
+from studies.faithfulness.measures import METHODS, SEQUENCE_METHODS, correlation, curve, explain_arithmetic, step_scores
 
 TRAINING = arithmetic.Training(problems=30, iterations=3)
 

@@ -1,0 +1,1 @@
+"""Stable-Baselines3 algorithms with or without credit."""

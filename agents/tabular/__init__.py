@@ -1,0 +1,1 @@
+"""Agents with tables of action values."""

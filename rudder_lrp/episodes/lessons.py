@@ -1,0 +1,210 @@
+"""Lessons: the finished episodes that the predictor learns from, and the bounded buffer that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rudder_lrp.episodes.episode import Array, Episode, check_finite
+from rudder_lrp.episodes.features import Features, TransitionFeatures
+from rudder_lrp.storage import read_tensors, write_tensors
+
+_KIND = "lessons 2"
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """An episode as the predictor sees it: encoded once, with its true rewards."""
+
+    features: Features
+    """Not normalised, `[T, F]`."""
+    rewards: Array
+    """`[T]`."""
+
+    def __post_init__(self) -> None:
+        check_finite(self.rewards)
+
+    @classmethod
+    def from_episode(cls, episode: Episode, features: TransitionFeatures) -> Lesson:
+        """Encode an episode."""
+        return cls(features.encode_episode(episode), episode.rewards)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @cached_property
+    def episode_return(self) -> float:
+        """Undiscounted sum of the true rewards."""
+        return float(self.rewards.sum())
+
+    @property
+    def paid(self) -> Array:
+        """Rewards that the features show, `[T]`: all but the last one, which is the answer."""
+        return np.append(self.rewards[:-1], 0.0)
+
+    @cached_property
+    def outstanding(self) -> Array:
+        """What of the return is not yet paid after each step, `[T]`: what there is to predict."""
+        return self.episode_return - np.cumsum(self.paid)
+
+
+class LessonBatch(NamedTuple):
+    """Lessons padded on the right to the longest of them."""
+
+    features: Tensor
+    """`[B, T, F]`, zero beyond the length."""
+    lengths: Tensor
+    """`[B]`, int64."""
+    returns: Tensor
+    """True undiscounted returns, `[B]`."""
+    outstanding: Tensor
+    """What of the return is not yet paid after each step, `[B, T]`; the last step's own reward counts as unpaid."""
+
+    @classmethod
+    def collate(cls, lessons: Sequence[Lesson]) -> LessonBatch:
+        """Pad and stack lessons."""
+        lengths = torch.tensor([len(lesson) for lesson in lessons])
+        features = torch.zeros(len(lessons), int(lengths.max()), lessons[0].features.shape[1])
+        outstanding = torch.zeros(features.shape[:2])
+        for row, lesson in enumerate(lessons):
+            features[row, : len(lesson)] = torch.from_numpy(lesson.features)
+            outstanding[row, : len(lesson)] = torch.from_numpy(lesson.outstanding)
+        returns = torch.tensor([lesson.episode_return for lesson in lessons], dtype=features.dtype)
+        return cls(features, lengths, returns, outstanding)
+
+
+class LessonBuffer:
+    """Keeps at most `capacity` lessons for training and, apart from them, the latest held-out ones.
+
+    Every `holdout_every`-th lesson is held out and never trained on. When the training part is full, one lesson makes
+    room: of `contenders` drawn at random, the one whose return has the nearest neighbours among the others, so
+    that the rare returns stay.
+
+    Args:
+        capacity: lessons to train on.
+        holdout_every: one lesson of this many is held out.
+        holdout_capacity: how many of the latest held-out lessons are kept.
+        seed: of the draws.
+    """
+
+    def __init__(self, capacity: int = 512, holdout_every: int = 5, holdout_capacity: int = 64, seed: int = 0) -> None:
+        if capacity < 2 or holdout_every < 2 or holdout_capacity < 1:
+            raise ValueError(
+                f"a lesson buffer needs capacity >= 2, holdout_every >= 2 and holdout_capacity >= 1, "
+                f"got {capacity}, {holdout_every}, {holdout_capacity}"
+            )
+        self.capacity = capacity
+        self.holdout_every = holdout_every
+        self.holdout_capacity = holdout_capacity
+        self.seen = 0
+        self.training: list[Lesson] = []
+        self.held_out: list[Lesson] = []
+        self._losses: list[float] = []
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.training)
+
+    def add(self, lesson: Lesson) -> None:
+        """Take in a finished episode."""
+        self.seen += 1
+        if self.seen % self.holdout_every == 0:
+            self.held_out.append(lesson)
+            del self.held_out[: -self.holdout_capacity]
+            return
+        if len(self.training) == self.capacity:
+            self._remove(self._most_redundant())
+        self.training.append(lesson)
+        self._losses.append(float("inf"))
+
+    def _remove(self, index: int) -> None:
+        del self.training[index], self._losses[index]
+
+    def _most_redundant(self) -> int:
+        returns = np.array([lesson.episode_return for lesson in self.training])
+        order = np.argsort(returns, kind="stable")
+        padded = np.concatenate([[-np.inf], returns[order], [np.inf]])
+        isolation = np.empty(len(returns))
+        isolation[order] = padded[2:] - padded[:-2]
+        # The older half makes room, so that the lessons follow the policy.
+        older = isolation[: (len(returns) + 1) // 2]
+        return int(np.argmin(older))
+
+    def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
+        """Draw `count` batches of indices into `training`.
+
+        Half of the draws are uniform, half favour lessons by a softmax over their last known losses. A batch holds
+        lessons of similar length, so that little of it is padding; the batches come in random order.
+
+        Args:
+            count: of batches.
+            size: lessons of a batch.
+            most_steps: a batch holds fewer, yet at least two lessons where it would have more steps than this, padding
+                included; so the time of an update does not grow with the length of the episodes.
+        """
+        total = count * size
+        uniform = self._rng.integers(len(self.training), size=total - total // 2)
+        wrong = self._rng.choice(len(self.training), size=total // 2, p=self._error_weights())
+        chosen = np.concatenate([uniform, wrong])
+        by_length = chosen[np.argsort([len(self.training[index]) for index in chosen], kind="stable")]
+        batches = list(self._rng.permutation(by_length.reshape(count, size)))
+        return batches if most_steps is None else [self._at_most(batch, most_steps) for batch in batches]
+
+    def _at_most(self, batch: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        longest = max(len(self.training[index]) for index in batch)
+        if longest * len(batch) <= steps:
+            return batch
+        return self._rng.permutation(batch)[: max(steps // longest, 2)]
+
+    def _error_weights(self) -> NDArray[np.float64]:
+        losses = np.array(self._losses, dtype=np.float64)
+        known = np.isfinite(losses)
+        ceiling = max(losses[known].max(initial=0.0), 1e-12)
+        weights: NDArray[np.float64] = np.exp(np.where(known, losses / ceiling, 1.0))
+        weights /= weights.sum()
+        return weights
+
+    def record_losses(self, indices: NDArray[np.int64], losses: Sequence[float]) -> None:
+        """Remember how wrong the predictor was on lessons of `training`."""
+        for index, loss in zip(indices, losses, strict=True):
+            self._losses[index] = loss
+
+    def save(self, path: str | Path) -> Path:
+        """Write all lessons, and where the draws have got to, to one safetensors file, atomically."""
+        lessons = [*self.training, *self.held_out]
+        features = [lesson.features for lesson in lessons]
+        width = features[0].shape[1] if features else 0
+        tensors = {
+            "features": torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *features])),
+            "rewards": torch.from_numpy(np.concatenate([np.zeros(0), *(lesson.rewards for lesson in lessons)])),
+            "lengths": torch.tensor([len(lesson) for lesson in lessons], dtype=torch.int64),
+            "losses": torch.tensor(self._losses, dtype=torch.float64),
+        }
+        header = {"seen": self.seen, "held_out": len(self.held_out), "draws": self._rng.bit_generator.state}
+        return write_tensors(path, tensors, _KIND, header)
+
+    def load(self, path: str | Path) -> None:
+        """Take over the lessons of a file in place of the present ones, as far as the capacity reaches.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged or of another kind.
+        """
+        tensors, header = read_tensors(path, _KIND)
+        lengths = tensors["lengths"].tolist()
+        features, rewards = tensors["features"].split(lengths), tensors["rewards"].split(lengths)
+        lessons = [Lesson(x.numpy(), r.numpy()) for x, r in zip(features, rewards, strict=True)]
+        boundary = len(lessons) - header["held_out"]
+        self.training = lessons[:boundary][-self.capacity :]
+        self.held_out = lessons[boundary:][-self.holdout_capacity :]
+        self._losses = tensors["losses"].tolist()[-self.capacity :]
+        self.seen = header["seen"]
+        self._rng.bit_generator.state = header["draws"]

@@ -1,0 +1,1 @@
+"""A journal and checkpoints on disk: all or nothing."""

@@ -1,0 +1,1 @@
+"""From features through an LSTM to the return, and how far to trust it."""

@@ -1,0 +1,127 @@
+"""A return predictor that keeps learning from the episodes it is shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from rudder_lrp.episodes.episode import Array, Episode
+from rudder_lrp.episodes.features import RunningNormalizer
+from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.quality import NO_QUALITY, Quality
+from rudder_lrp.prediction.training import Trainer, TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+
+class OnlinePredictor:
+    """A predictor with its lessons and its trainer; says how far its redistribution is to be trusted.
+
+    Args:
+        predictor: trained in place.
+        lessons: where finished episodes go.
+        training: how one round of training looks.
+        train_every: environment steps between two rounds.
+        min_lessons: no training before there are so many.
+        trust_threshold: a held-out explained variance below this one counts as no trust at all.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    def __init__(
+        self,
+        predictor: ReturnPredictor,
+        lessons: LessonBuffer,
+        training: TrainingConfig | None = None,
+        *,
+        train_every: int = 2048,
+        min_lessons: int = 32,
+        trust_threshold: float = 0.2,
+    ) -> None:
+        if train_every < 1 or min_lessons < 2 or not 0.0 <= trust_threshold <= 1.0:
+            raise ValueError(
+                "train_every must be at least 1, min_lessons at least 2 and trust_threshold within [0, 1], "
+                f"got {train_every}, {min_lessons} and {trust_threshold}"
+            )
+        self.predictor = predictor
+        self.lessons = lessons
+        self.trainer = Trainer(predictor, training)
+        self.train_every = train_every
+        self.min_lessons = min_lessons
+        self.trust_threshold = trust_threshold
+        self.quality: Quality = NO_QUALITY
+        """Of the latest round, on held-out lessons."""
+        self.version = 0
+        """Rounds of training so far: rewards computed at an earlier version are out of date."""
+        # The normalisation of a running episode must not change, so it learns of new lessons between rounds only.
+        self._unseen = RunningNormalizer(len(predictor.features))
+        self._steps = 0
+        self._next_round = train_every
+        self._told_of_nothing = False
+
+    @property
+    def q(self) -> float:
+        """Weight of the redistributed reward in the mixture that the agent gets, within [0, 1]."""
+        return self.quality.q if self.quality.q >= self.trust_threshold else 0.0
+
+    def mix(self, redistributed: Array, original: Array) -> Array:
+        """`q * redistributed + (1 - q) * original`; both sum to an episode's return, so the mixture does too."""
+        return self.q * redistributed + (1.0 - self.q) * original
+
+    def observe(self, lesson: Lesson) -> None:
+        """Take in a finished episode."""
+        self.lessons.add(lesson)
+        self._unseen.update(lesson.features)
+
+    def teach(self, episodes: Iterable[Episode]) -> int:
+        """Take in episodes from elsewhere, such as demonstrations; return how many there were."""
+        before = self.lessons.seen
+        for episode in episodes:
+            self.observe(Lesson.from_episode(episode, self.predictor.features))
+        return self.lessons.seen - before
+
+    def train_if_due(self, steps: int) -> bool:
+        """Train a round if `train_every` environment steps have passed since the last; true if it did."""
+        self._steps = steps
+        if steps < self._next_round or len(self.lessons) < self.min_lessons:
+            return False
+        self._next_round = steps + self.train_every
+        if nothing := self.trainer.nothing_to_predict(self.lessons):
+            self._tell_once(nothing)
+            return False
+        self.predictor.normalizer.merge(self._unseen)
+        self._unseen = RunningNormalizer(len(self.predictor.features))
+        self.quality = self.trainer.train(self.lessons, self.quality.q)
+        self.version += 1
+        return True
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and counters to be saved beside predictor and lessons, to go on as if nothing had happened."""
+        moments = self.trainer.optimizer.state_dict()["state"]
+        tensors = {f"adam.{at}.{name}": value for at, state in moments.items() for name, value in state.items()}
+        tensors |= {f"unseen.{name}": value for name, value in self._unseen.state_dict().items()}
+        counters = {"version": self.version, "quality": self.quality, "until_round": self._next_round - self._steps}
+        return tensors, counters
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key in tensors:
+            if key.startswith("adam."):
+                _, at, name = key.split(".")
+                moments.setdefault(int(at), {})[name] = tensors[key]
+        optimizer = self.trainer.optimizer
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        self._unseen.load_state_dict({name: tensors[f"unseen.{name}"] for name in self._unseen.state_dict()})
+        self.version, self.quality = counters["version"], Quality(*counters["quality"])
+        self._next_round = self._steps + counters["until_round"]
+
+    def _tell_once(self, nothing: str) -> None:
+        if not self._told_of_nothing:
+            logger.warning("%s; until then the agent keeps the environment's own reward", nothing)
+            self._told_of_nothing = True

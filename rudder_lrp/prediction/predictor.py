@@ -1,0 +1,212 @@
+"""The return predictor: features of an episode in, the predicted return at every step out."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
+from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
+from rudder_lrp.prediction.encoder import FeatureEncoder
+from rudder_lrp.storage import read_tensors, write_tensors
+
+_KIND = "return predictor 3"
+
+_LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
+
+
+class Head(StrEnum):
+    """The predictions that can be read from the same cells."""
+
+    OUTLOOK = "outlook"
+    """The return, as far as it can be foreseen after each step: a step earns what it changed in that, early, yet true
+    of the policy alone that went on from there."""
+    SHARE = "share"
+    """Whatever adds up to the return at the last step: a step earns its share of it, whatever policy comes after
+    (return decomposition, Efroni et al. 2021)."""
+
+
+class ReturnPredictor(nn.Module):
+    """An LSTM that predicts, after each step of an episode, how much of its return is outstanding.
+
+    What has been paid is known, so the predicted return is what was paid so far plus what is outstanding; where all
+    reward comes at the end, nothing is paid before, and the prediction is that of the return itself.
+
+    Images pass through a small convolutional network first, see `rudder_lrp.prediction.encoder`.
+
+    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; what is
+    outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on. The readout
+    repeats one of two heads, which are what training changes; see `Head` and `rudder_lrp.prediction.training.Predicts`.
+
+    Args:
+        features: the encoding of transitions that the inputs come from.
+        structure: which connections the LSTM has, see `rudder_lrp.lstm`.
+        hidden_size: number of cells.
+        seed: of the initial weights; the global random state is left alone.
+    """
+
+    return_mean: Tensor
+    return_scale: Tensor
+
+    def __init__(
+        self,
+        features: TransitionFeatures,
+        structure: Structure | str = Structure.LEAKY,
+        hidden_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.structure = Structure(structure)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.normalizer = RunningNormalizer(len(features))
+            self.encoder = FeatureEncoder(len(features), features.images)
+            self.lstm = nn.LSTM(self.encoder.out_features, hidden_size, batch_first=True)
+            self.readout = nn.Linear(hidden_size, 1)
+            self._initialise()
+        self.heads = nn.ModuleDict({head: deepcopy(self.readout) for head in Head})
+        self.readout.requires_grad_(False)
+        self.register_buffer("return_mean", torch.zeros(()))
+        self.register_buffer("return_scale", torch.ones(()))
+
+    @classmethod
+    def for_spaces(
+        cls,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        encoding: Encoding | str = Encoding.FULL,
+        **options: Any,
+    ) -> ReturnPredictor:
+        """Build a predictor for the transitions of an environment with these spaces.
+
+        Raises:
+            TypeError: if a space is not supported.
+        """
+        return cls(TransitionFeatures(observation_space, action_space, encoding), **options)
+
+    def _initialise(self) -> None:
+        i, f, _, _ = gate_rows(self.lstm.hidden_size)
+        bias = self.lstm.get_parameter("bias_ih_l0")
+        with torch.no_grad():
+            self.readout.bias.zero_()
+            self.readout.weight.mul_(0.1)
+            bias.zero_()
+            self.lstm.get_parameter("bias_hh_l0").zero_()
+            if self.structure in (Structure.OUTPUT_GATED, Structure.ACCUMULATOR):
+                # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
+                bias[i] = -3.0
+            else:
+                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 2 to so many steps, and write
+                # the less the longer; spread evenly over the orders of magnitude, since most of what a return depends
+                # on is recent and a sum over hundreds of steps is hard to keep right.
+                bias[f] = torch.empty_like(bias[f]).uniform_(0.0, math.log(_LONGEST_MEMORY - 1.0))
+                bias[i] = -bias[f]
+        self.constrain_()
+
+    def constrain_(self) -> None:
+        """Put the weights back on the structure after an update."""
+        constrain_(self.lstm, self.structure)
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """What the LSTM takes of features `[..., F]`: normalised, and images encoded."""
+        return cast(Tensor, self.encoder(self.normalizer(features)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Predict from features `[B, T, F]` what is outstanding after each step, normalised, `[B, T]`."""
+        return cast(Tensor, self.readout(self.states(features))[..., 0])
+
+    def states(self, features: Tensor) -> Tensor:
+        """What readout and heads read after each step of features `[B, T, F]`: hidden or cell states, `[B, T, H]`."""
+        inputs = self.inputs(features)
+        outputs: Tensor = self.lstm(inputs)[0]
+        if not self.structure.reads_cell:
+            return outputs
+        before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
+        i, f, g = cell_gates(self.lstm, inputs, before)
+        return (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
+
+    def read_with_(self, head: Head) -> None:
+        """From now on, predict what a head predicts."""
+        self.readout.load_state_dict(self.heads[head].state_dict())
+
+    def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
+        """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
+        # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
+        h, c = torch.lstm_cell(self.inputs(features), state, *self.lstm.all_weights[0])
+        return self.read(h, c), (h, c)
+
+    def read(self, h: Tensor, c: Tensor) -> Tensor:
+        """Normalised prediction `[N]` from the state `[N, H]` after a step."""
+        return cast(Tensor, self.readout(c if self.structure.reads_cell else h)[:, 0])
+
+    def initial_state(self, n: int) -> State:
+        """State before the first step of N episodes."""
+        zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
+        return zeros, zeros
+
+    def changes(self, predictions: Tensor, head: Head | None = None) -> Tensor:
+        """What each step changed in predictions `[B, T]`; the first one, against the bias of the readout or head."""
+        readout = self.readout if head is None else self.heads[head]
+        before = cast(Tensor, readout.bias).expand(len(predictions), 1)
+        return predictions - torch.cat([before, predictions[:, :-1]], dim=1)
+
+    @property
+    def expected_return(self) -> float:
+        """The return predicted before anything has happened: that of the readout's bias alone."""
+        return float(self.in_return_units(self.readout.bias.detach()))
+
+    def in_return_units(self, predictions: Tensor) -> Tensor:
+        """Undo the normalisation of the return."""
+        return self.return_mean + self.return_scale * predictions
+
+    def rescale_(self, mean: float, scale: float) -> None:
+        """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art)."""
+        with torch.no_grad():
+            ratio = self.return_scale / scale
+            for readout in (self.readout, *self.heads.values()):
+                cast(Tensor, readout.weight).mul_(ratio)
+                cast(Tensor, readout.bias).mul_(ratio).add_((self.return_mean - mean) / scale)
+            self.return_mean.fill_(mean)
+            self.return_scale.fill_(scale)
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, normalisation and the spaces' descriptions to one safetensors file, atomically."""
+        header = {
+            "structure": self.structure.value,
+            "hidden_size": self.lstm.hidden_size,
+            "encoding": self.features.encoding.value,
+            "observation_space": repr(self.features.observation_space),
+            "action_space": repr(self.features.action_space),
+        }
+        return write_tensors(path, self.state_dict(), _KIND, header)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> ReturnPredictor:
+        """Read a predictor that was saved for these spaces; nothing is unpickled.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged, of another kind, or made for other spaces.
+        """
+        tensors, header = read_tensors(path, _KIND)
+        for name, space in (("observation_space", observation_space), ("action_space", action_space)):
+            if header[name] != repr(space):
+                raise ValueError(
+                    f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
+                    "load it with the environment it was trained on, or train a new one"
+                )
+        features = TransitionFeatures(observation_space, action_space, header["encoding"])
+        predictor = cls(features, header["structure"], header["hidden_size"])
+        predictor.load_state_dict(tensors)
+        return predictor

@@ -1,0 +1,1 @@
+"""Which explanation is faithful, measured where the truth is known."""

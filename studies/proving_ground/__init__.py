@@ -1,0 +1,1 @@
+"""Suites of tasks with known credit, the harness that runs them, and the reports."""

@@ -1,0 +1,137 @@
+"""The arms of a benchmark by name: what learns, and from whose credit."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from agents.tabular.aligned import AlignedCredit
+from agents.tabular.credits import (
+    Build,
+    Credit,
+    CreditConfig,
+    PredictorCredit,
+    RandomizedCredit,
+    UniformCredit,
+)
+from agents.tabular.learners import LateMonteCarlo, Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.tabular.oracle import OracleCredit
+from envs.finite import FiniteEnv
+from rudder_lrp.attribution import IntegratedGradients
+from rudder_lrp.lstm import Structure
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.redistribution import (
+    AttributionRedistributor,
+    DifferenceRedistributor,
+    LRPRedistributor,
+    Redistributor,
+)
+
+LEARNERS: dict[str, type[Learner]] = {
+    "monte_carlo": MonteCarlo,
+    "q_lambda": QLambda,
+    "sarsa_lambda": SarsaLambda,
+    "look_back": LookBack,
+    "late_monte_carlo": LateMonteCarlo,
+}
+"""Tabular arms that learn from the environment's own reward; the last one is a control."""
+
+BASELINES = ("monte_carlo", "q_lambda", "sarsa_lambda", "look_back")
+
+
+def integrated_gradients(predictor: ReturnPredictor) -> Redistributor:
+    """Integrated gradients of the prediction at the last step."""
+    reads = "cell" if predictor.structure.reads_cell else "hidden"
+    return AttributionRedistributor(
+        predictor, IntegratedGradients(predictor.lstm, predictor.readout, steps=8, reads=reads)
+    )
+
+
+EXPLANATIONS: dict[str, Build] = {
+    "difference": DifferenceRedistributor,
+    "lrp": LRPRedistributor,
+    "integrated_gradients": integrated_gradients,
+}
+"""Credits by explaining a return predictor; an arm is `credit/structure`."""
+
+OTHER_CREDITS = ("oracle", "uniform", "rrd", "alignment")
+"""Credits without a return predictor."""
+
+DEFAULT = "lrp/leaky"
+"""Credit and structure where nothing else is asked for."""
+
+DEEP_EXPLANATIONS = ("difference", "lrp")
+DEEP_CREDITS = (
+    DEFAULT,
+    "lrp/accumulator",
+    "lrp/markov",
+    "lrp/output-gated",
+    "lrp/standard",
+    "difference/markov",
+    "difference/output-gated",
+    "difference/standard",
+    "lrp/leaky/outlook",
+    "lrp/leaky/share",
+    "lrp/leaky/0.02",
+    "lrp/accumulator/share",
+    "difference/markov/outlook",
+    "difference/markov/0.02",
+)
+"""Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. A third part
+says what the predictor predicts, where that is not both, or how much little variation weighs in its training, where
+that is not the default (`rudder_lrp.prediction.training.TrainingConfig`)."""
+
+DEEP = ("dense", "none", "recurrent_ppo")
+"""Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
+
+
+def has_credit(arm: str) -> bool:
+    """Whether a tabular arm learns from redistributed reward."""
+    return arm not in LEARNERS
+
+
+def check_arm(arm: str, env: str, deep: bool) -> None:
+    """Refuse an arm that does not exist.
+
+    Raises:
+        ValueError: naming the arms there are.
+    """
+    explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
+    others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
+    third_part = rf"(/({'|'.join(Predicts)}|\d+(\.\d+)?))?" if deep else ""
+    with_credit = rf"({'|'.join(explanations)})/({'|'.join(Structure)}){third_part}"
+    if arm not in others and not re.fullmatch(with_credit, arm):
+        ending = f", and perhaps a third part, one of {', '.join(Predicts)}, or a variation weight" if deep else ""
+        raise ValueError(
+            f"no arm {arm!r} for {env}; there are {', '.join(others)}, and credit/structure with credit one of "
+            f"{', '.join(explanations)} and structure one of {', '.join(Structure)}{ending}"
+        )
+
+
+def explained(arm: str) -> tuple[str, Structure, TrainingConfig]:
+    """Credit, structure and the training of the predictor, of a deep arm with credit."""
+    credit, structure, *third_part = arm.split("/")
+    return credit, Structure(structure), _training(*third_part)
+
+
+def _training(asked: str | None = None) -> TrainingConfig:
+    if asked is None:
+        return TrainingConfig()
+    if asked in set(Predicts):
+        return TrainingConfig(predicts=Predicts(asked))
+    return TrainingConfig(variation_weight=float(asked))
+
+
+def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:
+    """The credit of a tabular arm; `epsilon` is the share of random actions whose values the oracle knows."""
+    credit, _, structure = arm.partition("/")
+    builders = {
+        "oracle": partial(OracleCredit, env.model, epsilon),
+        "uniform": UniformCredit,
+        "rrd": partial(RandomizedCredit, env, seed, config),
+        "alignment": partial(AlignedCredit, env.model, config),
+    }
+    if arm in builders:
+        return builders[arm]()
+    return PredictorCredit(env, EXPLANATIONS[credit], structure, seed, config)

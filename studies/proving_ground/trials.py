@@ -1,0 +1,152 @@
+"""One job of a benchmark: train, measure, and say it in numbers that fit a small file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+import agents.deep.runs
+from agents.deep.presets import AgentConfig, Credit, Delay, redistributor_for
+from agents.tabular.credited import CreditedAgent
+from agents.tabular.credits import CreditConfig
+from agents.tabular.lockstep import Rollout
+from envs.finite import FiniteEnv
+from envs.key_to_door import KeyToDoor
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
+from studies.proving_ground.fidelity import fidelity_report
+from studies.proving_ground.key_to_door import key_to_door_fidelity
+from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
+from studies.proving_ground.suites import Task
+
+Result = dict[str, Any]
+"""Numbers by name, ready for JSON."""
+
+_POINTS = 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm on one task, for one seed; or for several, where agents learn side by side."""
+
+    task: Task
+    arm: str
+    seeds: tuple[int, ...]
+
+
+def check(task: Task) -> None:
+    """Refuse a task that cannot be run.
+
+    Raises:
+        ValueError: naming the environment or the arm that does not exist, and those that do.
+    """
+    if task.env not in gym.registry:
+        raise ValueError(f"no environment {task.env!r}; gymnasium.pprint_registry() lists the ids there are")
+    for arm in (*task.arms, *task.side_arms):
+        check_arm(arm, task.env, deep=task.timesteps is not None)
+
+
+def jobs(task: Task, arm: str, seeds: list[int]) -> list[Job]:
+    """The jobs of an arm: agents without credit go side by side, the others alone."""
+    groups = [tuple(seeds)] if arm in LEARNERS else [(seed,) for seed in seeds]
+    return [Job(task, arm, group) for group in groups if group]
+
+
+def perform(job: Job) -> dict[int, Result]:
+    """Run a job; results by seed."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    if job.task.timesteps is not None:
+        results = {job.seeds[0]: _deep(job)}
+    elif job.arm in LEARNERS:
+        results = _baselines(job)
+    else:
+        results = {job.seeds[0]: _credited(job)}
+    seconds = round((time.perf_counter() - start) / len(job.seeds), 2)
+    return {seed: {"status": "finished", "seconds": seconds, **result} for seed, result in results.items()}
+
+
+def environment_of(task: Task) -> FiniteEnv:
+    """The environment of a tabular task.
+
+    Raises:
+        ValueError: if it has no rules in arrays.
+    """
+    env = gym.make(task.env).unwrapped
+    if not isinstance(env, FiniteEnv):
+        raise ValueError(f"{task.env} has no tabular rules; give the task `timesteps`, to run PPO on it")
+    return env
+
+
+def _baselines(job: Job) -> dict[int, Result]:
+    task, model = job.task, environment_of(job.task).model
+    seeds = list(job.seeds)
+    learner = LEARNERS[job.arm](model, seeds, task.learning_rate)
+    histories = learn_in_lockstep(model, learner, seeds, task.exploration, task.baseline_episodes)
+    return {seed: _summary(task, history) for seed, history in zip(seeds, histories, strict=True)}
+
+
+def _credited(job: Job) -> Result:
+    task, env = job.task, environment_of(job.task)
+    (seed,), config = job.seeds, CreditConfig()
+    credit = build_credit(job.arm, env, task.exploration.epsilon, seed, config)
+    agent = CreditedAgent(env, credit, seed, plain_learning_rate=task.learning_rate, config=config)
+    history = learn_with_credit(env, agent, task.exploration, task.episodes)
+    rollouts, lessons = zip(*agent.latest[-10:], strict=True)
+    rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
+    known = [lesson for group in lessons for lesson in group]
+    report = fidelity_report(agent, rollout, known, task.exploration.epsilon)
+    return {**_summary(task, history), "trusted_at": history.trusted_at, **report}
+
+
+def _summary(task: Task, history: History) -> Result:
+    model = environment_of(task).model
+    at = np.unique(np.geomspace(1, len(history.returns), _POINTS).astype(int)) - 1
+    return {
+        "solved_at": history.solved_at(model),
+        "episodes": len(history.returns) * EVERY,
+        "final_share": round(float(history.shares(model)[-10:].mean()), 4),
+        "curve": [(int(point + 1) * EVERY, round(float(history.returns[point]), 3)) for point in at],
+    }
+
+
+def _deep(job: Job) -> Result:
+    config = AgentConfig(
+        env=job.task.env,
+        algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
+        credit=Credit.NONE,
+        delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
+        seed=job.seeds[0],
+    )
+    if job.arm not in DEEP:
+        credit, structure, training = explained(job.arm)
+        config = replace(config, credit=Credit(credit), structure=structure, training=training)
+    result = agents.deep.runs.run(
+        config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
+    )
+    return {
+        "episodes": result.episodes,
+        "final_return": round(result.final_return, 3),
+        "evaluation": round(result.evaluation, 3),
+        "outcomes": result.outcomes,
+        "learning_seconds": round(result.seconds, 1),
+        "curve": result.curve,
+        **result.measured,
+    }
+
+
+def _credit_of(config: AgentConfig, model: BaseAlgorithm) -> dict[str, float]:
+    """On key-to-door, how near the credit comes to the true one; nothing while the predictor is not trusted."""
+    env = model.get_env()
+    if not isinstance(env, RedistributedRewardVecEnv) or not env.online.q:
+        return {}
+    if not isinstance(env.get_attr("unwrapped")[0], KeyToDoor):
+        return {}
+    explained_variance = round(env.online.quality.explained_variance, 4)
+    return key_to_door_fidelity(model, redistributor_for(config, env)) | {"explained_variance": explained_variance}

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from gymnasium.spaces.utils import flatten as gymnasium_flatten
+from gymnasium.vector.utils import concatenate, create_empty_array
+
+from rudder_lrp.episodes.episode import Transitions
+from rudder_lrp.episodes.features import RunningNormalizer, TransitionFeatures, feature_names, flatten
+
+SUPPORTED = [
+    spaces.Box(-1.0, 1.0, (2, 3), np.float32),
+    spaces.Discrete(4),
+    spaces.Discrete(3, start=-1),
+    spaces.MultiDiscrete([2, 5]),
+    spaces.MultiBinary(3),
+    spaces.Dict(b=spaces.Discrete(2), a=spaces.Box(0.0, 1.0, (2,), np.float32)),
+    spaces.Tuple((spaces.Discrete(2), spaces.Dict(x=spaces.MultiBinary(2)))),
+]
+
+
+@pytest.mark.parametrize("space", SUPPORTED, ids=str)
+def test_flattening_agrees_with_gymnasium(space) -> None:
+    space.seed(0)
+    values = [space.sample() for _ in range(5)]
+    batch = concatenate(space, values, create_empty_array(space, 5))
+    expected = np.stack([gymnasium_flatten(space, value) for value in values])
+    np.testing.assert_array_equal(flatten(space, batch), expected.astype(np.float32))
+    assert len(feature_names(space, "obs")) == expected.shape[1]
+
+
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict(a=spaces.Text(2))], ids=str)
+def test_unsupported_spaces_are_named_with_what_is_supported(space) -> None:
+    with pytest.raises(TypeError, match="is not supported; supported are Box"):
+        TransitionFeatures(space, spaces.Discrete(2))
+
+
+def transition(after: list[float], first: bool = False, last: bool = False) -> Transitions:
+    before = np.array([[1.0, 2.0]])
+    return Transitions(before, np.array([2]), np.array([5.0]), np.array([after]), np.array([first]), np.array([last]))
+
+
+def test_a_transition_shows_observation_change_action_and_reward() -> None:
+    features = TransitionFeatures(spaces.Box(-9.0, 9.0, (2,), np.float32), spaces.Discrete(3))
+    row = features.encode(transition([4.0, 1.0]))
+    assert row.tolist() == [[4.0, 1.0, 3.0, -1.0, 0.0, 0.0, 1.0, 5.0]]
+    assert features.names[2:5] == ["change[0]", "change[1]", "action=0"]
+
+
+def test_the_reward_of_the_last_step_is_not_shown() -> None:
+    features = TransitionFeatures(spaces.Box(-9.0, 9.0, (2,), np.float32), spaces.Discrete(3))
+    assert features.encode(transition([4.0, 1.0], last=True))[0, -1] == 0.0
+
+
+def test_changes_alone_are_counted_from_nothing_at_the_first_step() -> None:
+    features = TransitionFeatures(spaces.Box(-9.0, 9.0, (2,), np.float32), spaces.Discrete(3), "changes")
+    assert features.names[0] == "change[0]"
+    assert features.encode(transition([4.0, 1.0])).tolist() == [[3.0, -1.0, 0.0, 0.0, 1.0, 5.0]]
+    assert features.encode(transition([4.0, 1.0], first=True)).tolist() == [[4.0, 1.0, 0.0, 0.0, 1.0, 5.0]]
+
+
+def test_a_non_finite_observation_is_named() -> None:
+    features = TransitionFeatures(spaces.Box(-9.0, 9.0, (2,), np.float32), spaces.Discrete(3))
+    with pytest.raises(ValueError, match=r"feature obs\[1\] of transition 0 is nan"):
+        features.encode(transition([4.0, np.nan]))
+
+
+def test_running_statistics_equal_those_of_all_rows() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(3.0, 2.0, size=(90, 4)).astype(np.float32)
+    normalizer = RunningNormalizer(4)
+    for part in np.split(rows, [10, 35]):
+        normalizer.update(part)
+    np.testing.assert_allclose(normalizer.mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(normalizer.variance, rows.var(0), rtol=1e-5)
+
+
+def test_constant_features_do_not_blow_up() -> None:
+    normalizer = RunningNormalizer(1)
+    normalizer.update(np.full((50, 1), 7.0, dtype=np.float32))
+    assert normalizer(torch.tensor([[7.0], [8.0]])).tolist() == [[0.0], [1.0]]

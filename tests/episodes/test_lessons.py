@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+
+
+def lesson(value: float, steps: int = 3) -> Lesson:
+    rewards = np.zeros(steps)
+    rewards[-1] = value
+    return Lesson(np.full((steps, 2), value, dtype=np.float32), rewards)
+
+
+def test_what_is_outstanding_shrinks_as_rewards_are_paid_but_never_shows_the_last_one() -> None:
+    paid_on_the_way = Lesson(np.zeros((4, 1), dtype=np.float32), np.array([1.0, 0.0, 2.0, 5.0]))
+    assert paid_on_the_way.outstanding.tolist() == [7.0, 7.0, 5.0, 5.0]
+    assert lesson(3.0).outstanding.tolist() == [3.0, 3.0, 3.0]
+
+
+def test_every_fifth_lesson_is_held_out_and_the_bounds_are_kept() -> None:
+    buffer = LessonBuffer(capacity=6, holdout_every=5, holdout_capacity=2)
+    for value in range(40):
+        buffer.add(lesson(value))
+    assert len(buffer) == 6
+    assert [held.episode_return for held in buffer.held_out] == [34.0, 39.0]
+
+
+def test_a_rare_return_outlives_many_common_ones() -> None:
+    buffer = LessonBuffer(capacity=10, holdout_every=1000)
+    buffer.add(lesson(500.0))
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        buffer.add(lesson(float(rng.normal())))
+    assert 500.0 in {kept.episode_return for kept in buffer.training}
+
+
+def test_lessons_that_were_predicted_wrong_are_drawn_more_often() -> None:
+    buffer = LessonBuffer(capacity=4, holdout_every=1000)
+    for value in range(4):
+        buffer.add(lesson(value))
+    buffer.record_losses(np.arange(4), [0.0, 0.0, 0.0, 5.0])
+    drawn = np.concatenate(buffer.batches(100, 10))
+    counts = np.bincount(drawn, minlength=4)
+    assert counts[3] > 1.3 * counts[:3].max()
+    assert counts.min() > 0
+
+
+def test_a_batch_holds_lessons_of_similar_length() -> None:
+    buffer = LessonBuffer(capacity=100, holdout_every=1000)
+    for steps in range(1, 101):
+        buffer.add(lesson(float(steps), steps))
+    spans = [np.ptp([len(buffer.training[at]) for at in batch]) for batch in buffer.batches(10, 20)]
+    assert np.mean(spans) < 20
+
+
+def test_lessons_survive_saving(tmp_path) -> None:
+    buffer = LessonBuffer(capacity=6)
+    for value in range(12):
+        buffer.add(lesson(value, steps=1 + value))
+    restored = LessonBuffer(capacity=6)
+    restored.load(buffer.save(tmp_path / "lessons.safetensors"))
+    for before, after in ((buffer.training, restored.training), (buffer.held_out, restored.held_out)):
+        assert [e.episode_return for e in before] == [e.episode_return for e in after]
+        assert all(np.array_equal(a.features, b.features) for a, b in zip(before, after, strict=True))
+    assert restored.seen == 12
+
+
+def test_a_useless_buffer_is_refused() -> None:
+    with pytest.raises(ValueError, match="capacity >= 2"):
+        LessonBuffer(capacity=1)
+
+
+@pytest.mark.parametrize(("steps", "size"), [(10, 8), (200, 8), (500, 3), (5000, 2)])
+def test_a_batch_of_long_lessons_is_smaller(steps, size) -> None:
+    buffer = LessonBuffer(capacity=20)
+    for _ in range(20):
+        buffer.add(lesson(1.0, steps))
+    assert {len(batch) for batch in buffer.batches(10, 8, most_steps=1600)} == {size}

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from rudder_lrp.episodes.lessons import LessonBatch
+from rudder_lrp.lstm import Structure, structure_of
+from rudder_lrp.prediction.predictor import Head, ReturnPredictor
+from tests.conftest import SPACES
+
+
+@pytest.fixture(params=list(Structure))
+def predictor(request) -> ReturnPredictor:
+    return ReturnPredictor.for_spaces(*SPACES, structure=request.param, hidden_size=8, seed=1).double()
+
+
+def test_stepping_gives_the_same_predictions_as_the_whole_sequence(predictor) -> None:
+    features = torch.randn(3, 20, len(predictor.features), dtype=torch.float64)
+    whole = predictor(features)
+    state = predictor.initial_state(3)
+    for t in range(20):
+        step, state = predictor.step(features[:, t], state)
+        torch.testing.assert_close(step, whole[:, t], rtol=0, atol=1e-12)
+
+
+def test_the_structure_holds_after_training_steps(predictor) -> None:
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        predictor(torch.randn(4, 6, len(predictor.features), dtype=torch.float64)).square().sum().backward()
+        optimizer.step()
+        predictor.constrain_()
+    assert structure_of(predictor.lstm) is predictor.structure
+
+
+def test_rescaling_the_return_keeps_the_predictions(predictor) -> None:
+    features = torch.randn(2, 5, len(predictor.features), dtype=torch.float64)
+    before = predictor.in_return_units(predictor(features))
+    predictor.rescale_(mean=-120.0, scale=80.0)
+    torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
+    predictor.read_with_(Head.SHARE)  # still as at first, and so the same
+    torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
+
+
+def test_same_seed_same_weights_and_the_global_random_state_is_left_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    one = ReturnPredictor.for_spaces(*SPACES, seed=5)
+    assert torch.rand(1) == expected
+    two = ReturnPredictor.for_spaces(*SPACES, seed=5)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_saved_and_loaded_predictors_agree(tmp_path) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator", hidden_size=8)
+    predictor.normalizer.update(np.random.default_rng(0).normal(size=(9, len(predictor.features))).astype(np.float32))
+    predictor.rescale_(5.0, 2.0)
+    loaded = ReturnPredictor.load(predictor.save(tmp_path / "deep" / "predictor.safetensors"), *SPACES)
+    features = torch.randn(2, 5, len(predictor.features))
+    assert loaded.structure is Structure.ACCUMULATOR
+    torch.testing.assert_close(
+        loaded.in_return_units(loaded(features)), predictor.in_return_units(predictor(features)), rtol=0, atol=0
+    )
+
+
+def test_a_predictor_of_other_spaces_is_refused(tmp_path) -> None:
+    path = ReturnPredictor.for_spaces(*SPACES).save(tmp_path / "predictor.safetensors")
+    with pytest.raises(ValueError, match=r"action_space Discrete\(2\), not for Discrete\(4\)"):
+        ReturnPredictor.load(path, SPACES[0], spaces.Discrete(4))
+
+
+def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
+    path = ReturnPredictor.for_spaces(*SPACES).save(tmp_path / "predictor.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="damaged"):
+        ReturnPredictor.load(path, *SPACES)
+    with pytest.raises(FileNotFoundError, match="no return predictor 3 at"):
+        ReturnPredictor.load(tmp_path / "nothing", *SPACES)
+
+
+def test_predictions_for_a_sequence_do_not_depend_on_the_batch(predictor) -> None:
+    features = torch.randn(1, 7, len(predictor.features), dtype=torch.float64)
+    padded = torch.zeros(3, 15, len(predictor.features), dtype=torch.float64)
+    padded[1, :7] = features[0]
+    torch.testing.assert_close(predictor(padded)[1, :7], predictor(features)[0], rtol=0, atol=1e-12)
+
+
+def test_batches_pad_on_the_right(predictor) -> None:
+    from rudder_lrp.episodes.lessons import Lesson
+
+    width = len(predictor.features)
+    lessons = [Lesson(np.ones((t, width), dtype=np.float32), np.full(t, 2.0)) for t in (2, 4)]
+    batch = LessonBatch.collate(lessons)
+    assert batch.features[0, :, 0].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert (batch.lengths.tolist(), batch.returns.tolist()) == ([2, 4], [4.0, 8.0])
