@@ -7,9 +7,13 @@ from rudder_lrp.lrp import LRP
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import TrainingConfig, fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 
 __all__ = [
     "LRP",
+    "ON_POLICY",
+    "REPLAYED",
+    "CreditConfig",
     "DifferenceRedistributor",
     "Episode",
     "LRPRedistributor",

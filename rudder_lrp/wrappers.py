@@ -14,7 +14,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
 from rudder_lrp.episodes.episode import Array, Observations, map_arrays
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.causal import CausalCredit
+from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig, takes_options
 
 if TYPE_CHECKING:
     _VectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
@@ -29,12 +31,28 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
 
     Args:
         env: the environment.
-        options: see `CausalCredit.for_spaces`.
+        config: what predictor, lessons and training are like.
+        predictor: in place of the one that the config describes.
+        seed: of the predictor's weights and the choice of lessons.
+        options: fields of the config to change.
+
+    Raises:
+        TypeError: if a space is not supported, or there is no such option.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], **options: Any) -> None:
+    @takes_options
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        config: CreditConfig = ON_POLICY,
+        *,
+        predictor: ReturnPredictor | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
         super().__init__(env)
-        self.credit = CausalCredit.for_spaces(env.observation_space, env.action_space, 1, **options)
+        spaces = env.observation_space, env.action_space
+        self.credit = CausalCredit.for_spaces(*spaces, 1, config.changed(options), predictor, seed)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset; an unfinished episode is no lesson."""
@@ -62,13 +80,26 @@ class RedistributedVectorReward(_VectorWrapper):
 
     Args:
         env: the vectorised environment; its metadata must name its `autoreset_mode`.
-        options: see `CausalCredit.for_spaces`.
+        config: what predictor, lessons and training are like.
+        predictor: in place of the one that the config describes.
+        seed: of the predictor's weights and the choice of lessons.
+        options: fields of the config to change.
 
     Raises:
+        TypeError: if a space is not supported, or there is no such option.
         ValueError: if the autoreset mode is unknown.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], **options: Any) -> None:
+    @takes_options
+    def __init__(
+        self,
+        env: VectorEnv[Any, Any, Any],
+        config: CreditConfig = ON_POLICY,
+        *,
+        predictor: ReturnPredictor | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
         super().__init__(env)
         mode = env.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
@@ -79,7 +110,7 @@ class RedistributedVectorReward(_VectorWrapper):
         self._mode = mode
         self._over = np.zeros(env.num_envs, dtype=bool)
         spaces = env.single_observation_space, env.single_action_space
-        self.credit = CausalCredit.for_spaces(*spaces, env.num_envs, **options)
+        self.credit = CausalCredit.for_spaces(*spaces, env.num_envs, config.changed(options), predictor, seed)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of `options["reset_mask"]`; unfinished episodes are no lessons."""

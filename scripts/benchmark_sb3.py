@@ -24,7 +24,7 @@ import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from agents.deep.presets import AgentConfig, Credit, build_agent
+from agents.deep.presets import AgentConfig, Credit, build_agent, redistribution_of
 from rudder_lrp.lstm import Structure
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.versions import environment_versions
@@ -59,12 +59,16 @@ def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
         ValueError: if an agent is asked for that there is not.
     """
     base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
-    markov = replace(base, structure=Structure.MARKOV)
+    redistribution = redistribution_of(base)
+    leaky, markov, accumulator = (
+        replace(base, redistribution=replace(redistribution, structure=structure))
+        for structure in (Structure.LEAKY, Structure.MARKOV, Structure.ACCUMULATOR)
+    )
     configs = {
         "alone": replace(base, credit=Credit.NONE),
         "causal": replace(markov, credit=Credit.DIFFERENCE),
-        "causal, leaky": replace(base, credit=Credit.LRP, structure=Structure.LEAKY),
-        "causal, accumulator": replace(base, credit=Credit.LRP, structure=Structure.ACCUMULATOR),
+        "causal, leaky": replace(leaky, credit=Credit.LRP),
+        "causal, accumulator": replace(accumulator, credit=Credit.LRP),
         "episodic": replace(markov, credit=Credit.LRP),
     }
     if unknown := [name for name in options.agents if name not in configs]:

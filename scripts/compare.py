@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 import envs
-from agents.deep.presets import AgentConfig, Credit, Delay
+from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of
 from agents.deep.runs import RunResult, run
 from rudder_lrp.lstm import Structure
 from studies.versions import environment_versions
@@ -63,7 +63,10 @@ def arm_config(options: Options, arm: str, seed: int) -> AgentConfig:
         return replace(config, credit=Credit.NONE, delay=Delay.NONE)
     try:
         credit, _, structure = arm.partition("/")
-        return replace(config, credit=Credit(credit), structure=Structure(structure or config.structure))
+        redistribution = redistribution_of(config)
+        if structure:
+            redistribution = replace(redistribution, structure=Structure(structure))
+        return replace(config, credit=Credit(credit), redistribution=redistribution)
     except ValueError as error:
         raise ValueError(f"unknown arm {arm!r} ({error}); use dense, none or credit/structure") from error
 
@@ -102,7 +105,7 @@ def _run_or_load(options: Options, arm: str, seed: int) -> RunResult:
 def _fingerprint(config: AgentConfig, options: Options) -> str:
     settings = asdict(config)
     if config.credit is Credit.NONE:
-        del settings["structure"], settings["training"]
+        del settings["redistribution"]
     settings |= {"timesteps": options.timesteps, "evaluation_episodes": options.evaluation_episodes}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 

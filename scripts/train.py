@@ -62,7 +62,7 @@ def train(options: Options) -> None:
 
 def _run_folder(options: Options) -> Path:
     config = options.agent
-    name = f"{config.env.split('/')[-1]}_{config.algo}_{config.credit}_{config.structure}_{config.seed}"
+    name = f"{config.env.split('/')[-1]}_{config.algo}_{config.credit}_{config.redistribution.structure}_{config.seed}"
     folder = options.logdir / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".writable").touch()

@@ -56,7 +56,7 @@ def play(env: gym.vector.VectorEnv, steps: int, seed: int = 0) -> list[list[tupl
 @given(n_envs=st.integers(1, 3), longest=st.integers(1, 12), seed=st.integers(0, 100), q=st.floats(0.2, 1.0))
 def test_an_episode_s_rewards_sum_to_its_true_return_in_every_autoreset_mode(mode, n_envs, longest, seed, q) -> None:
     plain = SyncVectorEnv([lambda: RandomLengths(longest)] * n_envs, autoreset_mode=mode)
-    env = RedistributedVectorReward(plain, min_lessons=NEVER)
+    env = RedistributedVectorReward(plain, train_every=NEVER)
     trust(env.credit, q)
     for episodes in play(env, 60, seed):
         assert episodes
@@ -69,7 +69,7 @@ def test_an_episode_s_rewards_sum_to_its_true_return_in_every_autoreset_mode(mod
 def test_all_modes_and_stable_baselines_agree_on_the_credit() -> None:
     rewards: dict[Any, list[np.ndarray]] = {}
     for mode in AutoresetMode:
-        env = RedistributedVectorReward(SyncVectorEnv([RandomLengths], autoreset_mode=mode), min_lessons=NEVER)
+        env = RedistributedVectorReward(SyncVectorEnv([RandomLengths], autoreset_mode=mode), train_every=NEVER)
         trust(env.credit)
         actions = iter(np.zeros(10**6, dtype=int))
         env.reset(seed=3)
@@ -81,7 +81,7 @@ def test_all_modes_and_stable_baselines_agree_on_the_credit() -> None:
             if mode is AutoresetMode.DISABLED and (terminated | truncated).any():
                 env.reset(options={"reset_mask": terminated | truncated})
         rewards[mode] = given_
-    sb3 = RedistributedRewardVecEnv(make_vec_env(RandomLengths, n_envs=1, seed=3), min_lessons=NEVER)
+    sb3 = RedistributedRewardVecEnv(make_vec_env(RandomLengths, n_envs=1, seed=3), train_every=NEVER)
     trust(sb3.credit)
     sb3.reset()
     expected = [float(sb3.step(np.zeros(1, dtype=int))[1][0]) for _ in range(40)]
@@ -90,9 +90,9 @@ def test_all_modes_and_stable_baselines_agree_on_the_credit() -> None:
 
 
 def test_one_environment_gets_the_same_credit_as_in_a_vector() -> None:
-    single = RedistributedReward(RandomLengths(), min_lessons=NEVER)
+    single = RedistributedReward(RandomLengths(), train_every=NEVER)
     vector = RedistributedVectorReward(
-        SyncVectorEnv([RandomLengths], autoreset_mode=AutoresetMode.SAME_STEP), min_lessons=NEVER
+        SyncVectorEnv([RandomLengths], autoreset_mode=AutoresetMode.SAME_STEP), train_every=NEVER
     )
     trust(single.credit)
     trust(vector.credit)
@@ -131,7 +131,7 @@ def test_dictionaries_are_observed_and_the_predictor_learns(mode) -> None:
 
 def test_environments_in_other_processes_and_statistics_below() -> None:
     below = RecordEpisodeStatistics(AsyncVectorEnv([RandomLengths] * 2, context="fork"))
-    env = RedistributedVectorReward(below, min_lessons=NEVER)
+    env = RedistributedVectorReward(below, train_every=NEVER)
     trust(env.credit)
     episodes = play(env, 60)
     env.close()

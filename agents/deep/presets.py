@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,11 +19,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs
-from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.quality import Target
-from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
-from rudder_lrp.redistribution.causal import REPLAYED
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedReplayBuffer,
@@ -32,7 +30,7 @@ from rudder_lrp.sb3 import (
 )
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
-_ON_POLICY = ("PPO", "A2C")
+_LEARN_ONCE = ("PPO", "A2C")
 
 # The RL Zoo's learning rate for Pendulum, and networks that are large enough for the dense reward of small tasks.
 _SMALL: dict[str, Any] = {"learning_rate": 1e-3, "learning_starts": 1000, "policy_kwargs": {"net_arch": [64, 64]}}
@@ -83,16 +81,20 @@ class AgentConfig:
     """Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC or TD3; RecurrentPPO without credit."""
     credit: Credit = Credit.LRP
     """Where the agent's reward comes from."""
-    structure: Structure = Structure.LEAKY
-    """Connections of the predictor's LSTM."""
     n_envs: int = 8
     """Parallel environments."""
     delay: Delay | int = Delay.AUTO
     """When the reward is paid: auto, end, none, or every so many steps."""
     seed: int = 0
     """Of environment, agent and predictor."""
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    """How the predictor is trained; left as it is, for off-policy algorithms as `REPLAYED` says."""
+    redistribution: CreditConfig = ON_POLICY
+    """How the predictor learns; left as it is, for off-policy algorithms as `REPLAYED` says."""
+
+
+def redistribution_of(config: AgentConfig) -> CreditConfig:
+    """How the predictor learns: as the config says, or where that was left as it is, as suits the algorithm."""
+    off_policy = config.algo not in _LEARN_ONCE
+    return REPLAYED if off_policy and config.redistribution == ON_POLICY else config.redistribution
 
 
 def pays_late(env_id: str) -> bool:
@@ -146,15 +148,11 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     hyperparameters = deepcopy(_HYPERPARAMETERS[config.algo]) | {"seed": config.seed, "device": "cpu"} | options
     if config.credit is Credit.NONE:
         return _construct(config, env, hyperparameters)
-    replayed = config.algo not in _ON_POLICY
-    training = config.training
-    if replayed and training == TrainingConfig():
-        training = REPLAYED.training
+    replayed = config.algo not in _LEARN_ONCE
+    chosen = redistribution_of(config)
     if not isinstance(config.delay, Delay):  # payments on the way come late, too
-        training = replace(training, target=Target.OUTSTANDING)
-    env = RedistributedRewardVecEnv(
-        env, replayed=replayed, structure=config.structure, training=training, seed=config.seed
-    )
+        chosen = replace(chosen, training=replace(chosen.training, target=Target.OUTSTANDING))
+    env = RedistributedRewardVecEnv(env, chosen, seed=config.seed)
     redistributor = redistributor_for(config, env)
     if replayed or not redistributor.causal:  # what is replayed goes stale, unless it is redistributed anew
         hyperparameters |= _episodic_buffer(config.algo, EpisodicCredit(env, redistributor))
@@ -162,7 +160,7 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
 
 
 def _episodic_buffer(algo: str, credit: EpisodicCredit) -> dict[str, Any]:
-    if algo in _ON_POLICY:
+    if algo in _LEARN_ONCE:
         return {"rollout_buffer_class": RedistributedRolloutBuffer, "rollout_buffer_kwargs": {"credit": credit}}
     return {"replay_buffer_class": RedistributedReplayBuffer, "replay_buffer_kwargs": {"credit": credit}}
 

@@ -15,7 +15,7 @@ from envs.finite import FiniteEnv, Floats
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
-from rudder_lrp.prediction.online import OnlinePredictor
+from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from rudder_lrp.redistribution import Redistributor
@@ -120,9 +120,7 @@ class PredictorCredit(Credit):
         self.online = OnlinePredictor(
             predictor,
             LessonBuffer(config.capacity, holdout_capacity=config.held_out, seed=seed),
-            config.training,
-            train_every=config.train_every,
-            min_lessons=config.min_lessons,
+            OnlineConfig(config.training, config.train_every, config.min_lessons),
         )
         self.redistributor = build(predictor)
         self._expected = predictor.expected_return

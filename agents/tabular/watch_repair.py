@@ -18,7 +18,7 @@ from agents.tabular.decision import DirectQ, State, TabularAgent
 from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, expected_sale, simulate
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
-from rudder_lrp.prediction.online import OnlinePredictor
+from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from rudder_lrp.redistribution import LRPRedistributor
@@ -117,7 +117,7 @@ class CreditedLearning:
         predictor = ReturnPredictor.for_spaces(*spaces, **options)
         lessons = LessonBuffer(capacity=2048, seed=seed)
         self.agent = agent
-        self.online = OnlinePredictor(predictor, lessons, training, train_every=train_every, min_lessons=100)
+        self.online = OnlinePredictor(predictor, lessons, OnlineConfig(training, train_every, min_lessons=100))
         self.redistributor = LRPRedistributor(predictor)
         self.episodes = 0
         self._latest: deque[Visited] = deque(maxlen=relearnt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,9 +14,34 @@ from rudder_lrp.episodes.features import RunningNormalizer
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
-from rudder_lrp.prediction.training import Trainer, TrainingConfig
+from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """How a predictor keeps learning, and when it is trusted.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    training: TrainingConfig = DEFAULT_TRAINING
+    """One round of training."""
+    train_every: int = 2048
+    """Environment steps between two rounds."""
+    min_lessons: int = 32
+    """No training before there are so many."""
+    trust_threshold: float = 0.2
+    """A held-out explained variance below this one counts as no trust at all."""
+
+    def __post_init__(self) -> None:
+        if self.train_every < 1 or self.min_lessons < 2 or not 0.0 <= self.trust_threshold <= 1.0:
+            raise ValueError(
+                "train_every must be at least 1, min_lessons at least 2 and trust_threshold within [0, 1], "
+                f"got {self.train_every}, {self.min_lessons} and {self.trust_threshold}"
+            )
 
 
 class OnlinePredictor:
@@ -24,36 +50,14 @@ class OnlinePredictor:
     Args:
         predictor: trained in place.
         lessons: where finished episodes go.
-        training: how one round of training looks.
-        train_every: environment steps between two rounds.
-        min_lessons: no training before there are so many.
-        trust_threshold: a held-out explained variance below this one counts as no trust at all.
-
-    Raises:
-        ValueError: if a number is out of range.
+        config: how it learns.
     """
 
-    def __init__(
-        self,
-        predictor: ReturnPredictor,
-        lessons: LessonBuffer,
-        training: TrainingConfig | None = None,
-        *,
-        train_every: int = 2048,
-        min_lessons: int = 32,
-        trust_threshold: float = 0.2,
-    ) -> None:
-        if train_every < 1 or min_lessons < 2 or not 0.0 <= trust_threshold <= 1.0:
-            raise ValueError(
-                "train_every must be at least 1, min_lessons at least 2 and trust_threshold within [0, 1], "
-                f"got {train_every}, {min_lessons} and {trust_threshold}"
-            )
+    def __init__(self, predictor: ReturnPredictor, lessons: LessonBuffer, config: OnlineConfig | None = None) -> None:
         self.predictor = predictor
         self.lessons = lessons
-        self.trainer = Trainer(predictor, training)
-        self.train_every = train_every
-        self.min_lessons = min_lessons
-        self.trust_threshold = trust_threshold
+        self.config = config or OnlineConfig()
+        self.trainer = Trainer(predictor, self.config.training)
         self.quality: Quality = NO_QUALITY
         """Of the latest round, on held-out lessons."""
         self.version = 0
@@ -61,13 +65,13 @@ class OnlinePredictor:
         # The normalisation of a running episode must not change, so it learns of new lessons between rounds only.
         self._unseen = RunningNormalizer(len(predictor.features))
         self._steps = 0
-        self._next_round = train_every
+        self._next_round = self.config.train_every
         self._told_of_nothing = False
 
     @property
     def q(self) -> float:
         """Weight of the redistributed reward in the mixture that the agent gets, within [0, 1]."""
-        return self.quality.q if self.quality.q >= self.trust_threshold else 0.0
+        return self.quality.q if self.quality.q >= self.config.trust_threshold else 0.0
 
     def mix(self, redistributed: Array, original: Array) -> Array:
         """`q * redistributed + (1 - q) * original`; both sum to an episode's return, so the mixture does too."""
@@ -88,9 +92,9 @@ class OnlinePredictor:
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
         self._steps = steps
-        if steps < self._next_round or len(self.lessons) < self.min_lessons:
+        if steps < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
-        self._next_round = steps + self.train_every
+        self._next_round = steps + self.config.train_every
         if nothing := self.trainer.nothing_to_predict(self.lessons):
             self._tell_once(nothing)
             return False

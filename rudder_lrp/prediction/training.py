@@ -74,6 +74,10 @@ class TrainingConfig:
         object.__setattr__(self, "target", Target(self.target))
 
 
+DEFAULT_TRAINING = TrainingConfig()
+"""One round of a predictor that learns on the way, on-policy."""
+
+
 class Trainer:
     """Updates one predictor, call after call, and keeps its optimizer.
 

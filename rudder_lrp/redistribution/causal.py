@@ -12,35 +12,13 @@ from numpy.typing import NDArray
 from rudder_lrp.episodes.episode import Array, Observations, Transitions
 from rudder_lrp.episodes.features import Features
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
-from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from rudder_lrp.redistribution.base import Rewards
+from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig
 from rudder_lrp.redistribution.stream import ContributionStream
 
 logger = logging.getLogger(__name__)
-
-
-class Defaults(NamedTuple):
-    """What a predictor is and how it is trained, where nothing else is asked for."""
-
-    structure: Structure
-    training: TrainingConfig
-    train_every: int
-    min_lessons: int
-
-
-ON_POLICY = Defaults(Structure.LEAKY, TrainingConfig(), train_every=2048, min_lessons=32)
-"""Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the
-prediction is its LRP relevance; suite `deep` of the benchmarks compares all structures."""
-
-REPLAYED = Defaults(
-    Structure.ACCUMULATOR, TrainingConfig(predicts=Predicts.SHARE, following_updates=30), train_every=500, min_lessons=8
-)
-"""Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
-the policy did next, so a step earns its share, and the predictor is a sum over time that forgets nothing.
-And learning from replay takes few episodes, so the predictor has to begin with few."""
 
 
 class FinishedEpisode(NamedTuple):
@@ -93,14 +71,9 @@ class CausalCredit:
         n_envs: number N of environments.
         max_episode_steps: an episode longer than this is no lesson; it is settled there, and its environment's own
             reward is handed on until it ends. Bounds the memory to 2 * N * max_episode_steps * (F + 4) * 4 bytes.
-
-    Raises:
-        ValueError: if `max_episode_steps` is not positive.
     """
 
     def __init__(self, online: OnlinePredictor, n_envs: int, max_episode_steps: int = 10_000) -> None:
-        if max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
         self.online = online
         self.n_envs = n_envs
         self.max_episode_steps = max_episode_steps
@@ -120,16 +93,8 @@ class CausalCredit:
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
         n_envs: int,
+        config: CreditConfig = ON_POLICY,
         predictor: ReturnPredictor | None = None,
-        *,
-        replayed: bool = False,
-        structure: str | None = None,
-        training: TrainingConfig | None = None,
-        lesson_capacity: int = 512,
-        train_every: int | None = None,
-        min_lessons: int | None = None,
-        trust_threshold: float = 0.2,
-        max_episode_steps: int = 10_000,
         seed: int = 0,
     ) -> CausalCredit:
         """Build all of it for environments with these spaces.
@@ -138,36 +103,26 @@ class CausalCredit:
             observation_space: of one environment.
             action_space: of one environment.
             n_envs: number N of environments.
-            predictor: its own by default, built for the spaces.
-            replayed: whether a replay buffer keeps the rewards, see `Defaults`.
-            structure: of the predictor built by default.
-            training: one round of the predictor's training.
-            lesson_capacity: how many episodes are kept to train on.
-            train_every: environment steps between two rounds.
-            min_lessons: no training before there are so many.
-            trust_threshold: an explained variance below this one counts as no trust.
-            max_episode_steps: an episode longer than this is no lesson and gets its own reward from there on.
+            config: what predictor, lessons and training are like.
+            predictor: in place of the one that the config describes.
             seed: of the predictor's weights and the choice of lessons.
 
         Raises:
             TypeError: if a space is not supported.
-            ValueError: if `predictor` was made for other spaces, or a number is out of range.
+            ValueError: if `predictor` was made for other spaces.
         """
-        defaults = REPLAYED if replayed else ON_POLICY
         if predictor is None:
             predictor = ReturnPredictor.for_spaces(
-                observation_space, action_space, structure=structure or defaults.structure, seed=seed
+                observation_space,
+                action_space,
+                encoding=config.encoding,
+                structure=config.structure,
+                hidden_size=config.hidden_size,
+                seed=seed,
             )
         predictor.features.check_spaces(observation_space, action_space)
-        online = OnlinePredictor(
-            predictor,
-            LessonBuffer(lesson_capacity, seed=seed),
-            training or defaults.training,
-            train_every=defaults.train_every if train_every is None else train_every,
-            min_lessons=defaults.min_lessons if min_lessons is None else min_lessons,
-            trust_threshold=trust_threshold,
-        )
-        return cls(online, n_envs, max_episode_steps)
+        lessons = LessonBuffer(config.lesson_capacity, seed=seed)
+        return cls(OnlinePredictor(predictor, lessons, config), n_envs, config.max_episode_steps)
 
     def restart(self, where: NDArray[np.bool_] | None = None) -> None:
         """Begin new episodes, everywhere or where the mask `[N]` says so; unfinished ones are dropped."""

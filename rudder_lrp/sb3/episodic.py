@@ -76,8 +76,8 @@ class EpisodicCredit:
         if self._env is not None and self._env.online.trainer.config.predicts is not Predicts.SHARE:
             logger.warning(
                 "the predictor learns to foresee what the policy will still earn, and the rewards that a replay buffer "
-                "keeps would depend on policies of the past; build the wrapper with replayed=True, and a training "
-                "of your own with predicts='share'"
+                "keeps would depend on policies of the past; build the wrapper with the config REPLAYED, and a "
+                "training of your own with predicts='share'"
             )
 
     def take_finished(self) -> list[FinishedEpisode]:

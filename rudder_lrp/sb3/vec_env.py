@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from rudder_lrp.episodes.episode import map_arrays, repair_terminal
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.redistribution.causal import CausalCredit, FinishedEpisode
+from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig, takes_options
 
 
 class RedistributedRewardVecEnv(VecEnvWrapper):
@@ -28,54 +28,29 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
 
     Args:
         venv: any Stable-Baselines3 `VecEnv`.
-        predictor: its own by default, built for the spaces.
-        replayed: whether the rewards go into a replay buffer; chooses the defaults of what follows, see
-            `rudder_lrp.redistribution.causal.ON_POLICY` and `REPLAYED`.
-        structure: of the predictor built by default.
-        training: one round of the predictor's training.
-        lesson_capacity: how many episodes are kept to train on.
-        train_every: environment steps between two rounds.
-        min_lessons: no training before there are so many.
-        trust_threshold: an explained variance below this one counts as no trust.
-        max_episode_steps: an episode longer than this is no lesson and gets its own reward from there on.
+        config: what predictor, lessons and training are like; `REPLAYED` where the rewards go into a replay buffer.
+        predictor: in place of the one that the config describes.
         seed: of the predictor's weights and the choice of lessons.
+        options: fields of the config to change.
 
     Raises:
-        TypeError: if a space is not supported.
+        TypeError: if a space is not supported, or there is no such option.
         ValueError: if `predictor` was made for other spaces, or a `VecNormalize` below changes the rewards.
     """
 
+    @takes_options
     def __init__(
         self,
         venv: VecEnv,
-        predictor: ReturnPredictor | None = None,
+        config: CreditConfig = ON_POLICY,
         *,
-        replayed: bool = False,
-        structure: str | None = None,
-        training: TrainingConfig | None = None,
-        lesson_capacity: int = 512,
-        train_every: int | None = None,
-        min_lessons: int | None = None,
-        trust_threshold: float = 0.2,
-        max_episode_steps: int = 10_000,
+        predictor: ReturnPredictor | None = None,
         seed: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__(venv)
-        self.credit = CausalCredit.for_spaces(
-            venv.observation_space,
-            venv.action_space,
-            venv.num_envs,
-            predictor,
-            replayed=replayed,
-            structure=structure,
-            training=training,
-            lesson_capacity=lesson_capacity,
-            train_every=train_every,
-            min_lessons=min_lessons,
-            trust_threshold=trust_threshold,
-            max_episode_steps=max_episode_steps,
-            seed=seed,
-        )
+        spaces = venv.observation_space, venv.action_space
+        self.credit = CausalCredit.for_spaces(*spaces, venv.num_envs, config.changed(options), predictor, seed)
         self._finished: list[FinishedEpisode] | None = None
         self._observations: VecEnvObs | None = None
         self._normalization_below = unwrap_vec_normalize(venv)

@@ -18,6 +18,7 @@ from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from envs.finite import FiniteEnv
 from envs.key_to_door import KeyToDoor
+from rudder_lrp.redistribution.config import ON_POLICY
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.fidelity import fidelity_report
@@ -126,7 +127,8 @@ def _deep(job: Job) -> Result:
     )
     if job.arm not in DEEP:
         credit, structure, training = explained(job.arm)
-        config = replace(config, credit=Credit(credit), structure=structure, training=training)
+        redistribution = replace(ON_POLICY, structure=structure, training=training)
+        config = replace(config, credit=Credit(credit), redistribution=redistribution)
     result = agents.deep.runs.run(
         config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
     )

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from agents.deep.presets import AgentConfig, Credit, build_agent
-from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.quality import Target
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
-from rudder_lrp.redistribution.causal import ON_POLICY, REPLAYED
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 from rudder_lrp.sb3 import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env
 
@@ -16,12 +17,12 @@ from rudder_lrp.sb3.resume import credit_env
 @pytest.mark.parametrize("algo", ["SAC", "TD3"])
 @pytest.mark.parametrize("credit", [Credit.LRP, Credit.DIFFERENCE])
 def test_off_policy_credit_is_relabelled_and_trained_for_replay_even_where_it_is_causal(algo, credit) -> None:
-    model = build_agent(AgentConfig(env="Pendulum-v1", algo=algo, n_envs=1, credit=credit, structure=Structure.LEAKY))
+    model = build_agent(AgentConfig(env="Pendulum-v1", algo=algo, n_envs=1, credit=credit))
     assert isinstance(model, OffPolicyAlgorithm)
     assert isinstance(model.replay_buffer, RedistributedReplayBuffer)
     online = credit_env(model.get_env()).online
     assert online.trainer.config == REPLAYED.training
-    assert (online.train_every, online.min_lessons) == (REPLAYED.train_every, REPLAYED.min_lessons)
+    assert online.config == REPLAYED
 
 
 def test_the_agent_is_the_same_with_and_without_credit() -> None:
@@ -33,7 +34,9 @@ def test_the_agent_is_the_same_with_and_without_credit() -> None:
 
 def test_a_training_of_one_s_own_is_kept() -> None:
     training = TrainingConfig(updates=7, along_weight=0.1)
-    model = build_agent(AgentConfig(env="Pendulum-v1", algo="SAC", n_envs=1, training=training))
+    model = build_agent(
+        AgentConfig(env="Pendulum-v1", algo="SAC", n_envs=1, redistribution=replace(REPLAYED, training=training))
+    )
     assert credit_env(model.get_env()).online.trainer.config == training
 
 
@@ -48,4 +51,4 @@ def test_on_policy_credit_is_trained_as_ever() -> None:
     assert isinstance(model, PPO)
     online = credit_env(model.get_env()).online
     assert online.trainer.config == ON_POLICY.training == TrainingConfig()
-    assert (online.train_every, online.min_lessons) == (2048, 32)
+    assert (online.config.train_every, online.config.min_lessons) == (2048, 32)

@@ -16,7 +16,7 @@ from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from tests.conftest import RandomLengths
 
-NEVER = 10**9
+NEVER = 10**9  # environment steps between two rounds of training
 QUICK = TrainingConfig(updates=2, batch_size=4)
 
 
@@ -26,7 +26,7 @@ def vec_env(n_envs: int = 2, seed: int = 0, longest: int = 12) -> VecEnv:
 
 def trusted(env: VecEnv, q: float = 1.0, **options: Any) -> RedistributedRewardVecEnv:
     """A wrapper whose predictor is random, trusted and never trained, so that its credit can be recomputed later."""
-    wrapped = RedistributedRewardVecEnv(env, **({"min_lessons": NEVER} | options))
+    wrapped = RedistributedRewardVecEnv(env, **({"train_every": NEVER} | options))
     wrapped.predictor.rescale_(-2.0, 5.0)
     with torch.no_grad():
         wrapped.predictor.readout.weight.mul_(50.0)  # so that credit is well above rounding

@@ -9,6 +9,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.redistribution.config import REPLAYED
 from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, RedistributedRewardVecEnv
 from tests.conftest import RandomLengths
 from tests.sb3.play import NEVER, QUICK, FixedReward
@@ -43,7 +44,7 @@ def test_an_endless_episode_takes_no_more_memory_than_the_bound() -> None:
 
 
 def test_a_redistributed_replay_buffer_takes_no_more_memory_once_it_is_full() -> None:
-    env = RedistributedRewardVecEnv(DummyVecEnv([RandomLengths] * 2), replayed=True, training=QUICK, lesson_capacity=16)
+    env = RedistributedRewardVecEnv(DummyVecEnv([RandomLengths] * 2), REPLAYED, training=QUICK, lesson_capacity=16)
     credit = EpisodicCredit(env, LRPRedistributor(env.predictor))
     buffer = {"replay_buffer_class": RedistributedReplayBuffer, "replay_buffer_kwargs": {"credit": credit}}
     model = DQN("MlpPolicy", env, buffer_size=400, learning_starts=NEVER, device="cpu", seed=0, **buffer)

@@ -17,7 +17,7 @@ from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
-from rudder_lrp.redistribution.causal import ON_POLICY, REPLAYED, Defaults
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedNStepReplayBuffer,
@@ -206,23 +206,20 @@ def test_a_loaded_buffer_says_how_to_connect_it_and_then_relabels(tmp_path) -> N
     model.learn(20, reset_num_timesteps=False)
 
 
-def test_replay_is_what_the_defaults_suit_where_it_is_announced_and_one_s_own_options_win() -> None:
-    env = RedistributedRewardVecEnv(vec_env(1), replayed=True)
+def test_the_defaults_of_replay_are_there_where_asked_for_and_one_s_own_options_win() -> None:
+    env = RedistributedRewardVecEnv(vec_env(1), REPLAYED)
     assert env.predictor.structure == REPLAYED.structure
-    assert env.online.trainer.config == REPLAYED.training
-    assert (env.online.train_every, env.online.min_lessons) == (REPLAYED.train_every, REPLAYED.min_lessons)
-    own = RedistributedRewardVecEnv(
-        vec_env(1), replayed=True, structure="accumulator", training=QUICK, train_every=64, min_lessons=9
-    )
-    assert own.predictor.structure == "accumulator"
+    assert env.online.config == REPLAYED
+    own = RedistributedRewardVecEnv(vec_env(1), REPLAYED, structure="leaky", training=QUICK, train_every=64)
+    assert own.predictor.structure == "leaky"
     assert own.online.trainer.config == QUICK
-    assert (own.online.train_every, own.online.min_lessons) == (64, 9)
+    assert (own.online.config.train_every, own.online.config.min_lessons) == (64, REPLAYED.min_lessons)
 
 
-@pytest.mark.parametrize("replayed", [True, False])
-def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(replayed, caplog) -> None:
-    agent(RedistributedRewardVecEnv(vec_env(1), replayed=replayed))
-    assert ("build the wrapper with replayed=True" in caplog.text) is not replayed
+@pytest.mark.parametrize("config", [REPLAYED, ON_POLICY])
+def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(config, caplog) -> None:
+    agent(RedistributedRewardVecEnv(vec_env(1), config))
+    assert ("build the wrapper with the config REPLAYED" in caplog.text) is (config is ON_POLICY)
 
 
 def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.ndarray]:
@@ -238,7 +235,7 @@ def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.nd
 def test_what_is_replayed_is_each_step_s_own_share_and_not_the_outlook() -> None:
     episodes, dense = zip(*(wandering(np.random.default_rng(seed)) for seed in range(150)), strict=True)
 
-    def likeness(defaults: Defaults) -> float:
+    def likeness(defaults: CreditConfig) -> float:
         predictor = ReturnPredictor.for_spaces(*SPACES, structure=Structure.ACCUMULATOR)
         fit(predictor, episodes[:100], replace(defaults.training, updates=400))
         rewards = DifferenceRedistributor(predictor).redistribute(episodes[100:])

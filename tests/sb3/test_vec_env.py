@@ -72,7 +72,7 @@ def test_a_mixture_lies_between_the_original_and_the_redistributed_reward() -> N
 
 
 def test_without_trust_the_agent_gets_exactly_the_reward_of_the_environment() -> None:
-    env = RedistributedRewardVecEnv(vec_env(), min_lessons=NEVER)
+    env = RedistributedRewardVecEnv(vec_env(), train_every=NEVER)
     played = Played(env, 60)
     for handed, true in zip(played.handed, played.true, strict=True):
         np.testing.assert_array_equal(handed, true)
@@ -145,7 +145,7 @@ def test_the_front_door_needs_one_line(tmp_path) -> None:
 def test_another_environment_than_the_predictor_was_made_for_is_refused() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
     with pytest.raises(ValueError, match="made for the observation space"):
-        RedistributedRewardVecEnv(make_vec_env("CartPole-v1"), predictor)
+        RedistributedRewardVecEnv(make_vec_env("CartPole-v1"), predictor=predictor)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -228,10 +228,15 @@ def test_the_third_part_of_a_deep_arm_says_how_the_predictor_is_trained_and_noth
     for arm in ("lrp/accumulator", "lrp/accumulator/share", "lrp/accumulator/0.5"):
         with pytest.raises(KeyboardInterrupt):
             perform(Job(DEEP_TASK, arm, (0,)))
-    plain, share, varying_less = asked
-    assert plain.training == TrainingConfig()
-    assert share == replace(plain, training=TrainingConfig(predicts=Predicts.SHARE))
-    assert varying_less == replace(plain, training=TrainingConfig(variation_weight=0.5))
+    plain, *_ = asked
+    trainings = [config.redistribution.training for config in asked]
+    assert trainings == [
+        TrainingConfig(),
+        TrainingConfig(predicts=Predicts.SHARE),
+        TrainingConfig(variation_weight=0.5),
+    ]
+    for config in asked:
+        assert replace(config, redistribution=plain.redistribution) == plain
 
 
 def test_memory_and_credit_do_not_mix() -> None:

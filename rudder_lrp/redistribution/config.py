@@ -1,0 +1,89 @@
+"""What a redistribution that learns on the way can be told, and what it does where nothing is said."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from rudder_lrp.episodes.features import Encoding
+from rudder_lrp.lstm import Structure
+from rudder_lrp.prediction.online import OnlineConfig
+from rudder_lrp.prediction.training import Predicts, TrainingConfig
+
+_Constructor = TypeVar("_Constructor", bound=Callable[..., None])
+
+
+@dataclass(frozen=True)
+class CreditConfig(OnlineConfig):
+    """A predictor, the lessons it keeps, how it is trained and trusted: all that a wrapper takes.
+
+    Raises:
+        ValueError: if a number is out of range, or two do not go together.
+    """
+
+    structure: Structure = Structure.LEAKY
+    """Connections of the predictor's LSTM."""
+    hidden_size: int = 32
+    """Cells of the predictor's LSTM."""
+    encoding: Encoding = Encoding.FULL
+    """What the predictor sees of a transition."""
+    lesson_capacity: int = 512
+    """Episodes that are kept to train on."""
+    max_episode_steps: int = 10_000
+    """An episode longer than this is no lesson and gets its own reward from there on."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "structure", Structure(self.structure))
+        object.__setattr__(self, "encoding", Encoding(self.encoding))
+        if self.max_episode_steps < 1 or self.hidden_size < 1:
+            raise ValueError(
+                "max_episode_steps and hidden_size must be at least 1, "
+                f"got {self.max_episode_steps} and {self.hidden_size}"
+            )
+        if self.lesson_capacity < self.min_lessons:
+            raise ValueError(
+                f"lesson_capacity={self.lesson_capacity} lessons never become min_lessons={self.min_lessons}, and the "
+                "predictor would never be trained; raise the one or lower the other"
+            )
+
+    def changed(self, options: dict[str, Any]) -> CreditConfig:
+        """The same with some fields changed.
+
+        Raises:
+            TypeError: if there is no such field, naming those there are.
+        """
+        known = [field.name for field in fields(self)]
+        for name in options:
+            if name not in known:
+                raise TypeError(f"no option {name!r}; there are {', '.join(known)}")
+        return replace(self, **options)
+
+
+ON_POLICY = CreditConfig()
+"""Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the
+prediction is its LRP relevance; suite `deep` of the benchmarks compares all structures."""
+
+REPLAYED = CreditConfig(
+    structure=Structure.ACCUMULATOR,
+    training=TrainingConfig(predicts=Predicts.SHARE, following_updates=30),
+    train_every=500,
+    min_lessons=8,
+)
+"""Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
+the policy did next, so a step earns its share, and the predictor is a sum over time that forgets nothing.
+And learning from replay takes few episodes, so the predictor has to begin with few."""
+
+
+def takes_options(constructor: _Constructor) -> _Constructor:
+    """Let the signature of a constructor show the fields of `CreditConfig` where it takes them as `**options`."""
+    signature = inspect.signature(constructor, eval_str=False)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        for f in fields(CreditConfig)
+    ]
+    constructor.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return constructor

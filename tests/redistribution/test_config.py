@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rudder_lrp.redistribution.config import CreditConfig
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
+from tests.conftest import RandomLengths
+from tests.sb3.play import vec_env
+
+BUILD = {
+    RedistributedRewardVecEnv: vec_env,
+    RedistributedReward: RandomLengths,
+    RedistributedVectorReward: lambda: SyncVectorEnv([RandomLengths], autoreset_mode=AutoresetMode.SAME_STEP),
+}
+
+
+@pytest.mark.parametrize("wrapper", BUILD)
+def test_every_option_of_the_config_stands_in_the_signature_of_every_wrapper(wrapper) -> None:
+    shown = inspect.signature(wrapper).parameters
+    for field in fields(CreditConfig):
+        assert shown[field.name].default == field.default
+
+
+@pytest.mark.parametrize("wrapper", BUILD)
+def test_an_option_reaches_the_predictor_through_every_wrapper(wrapper) -> None:
+    env = wrapper(BUILD[wrapper](), CreditConfig(hidden_size=5), train_every=77, lesson_capacity=40)
+    online = env.credit.online
+    assert (online.predictor.lstm.hidden_size, online.config.train_every, online.lessons.capacity) == (5, 77, 40)
+
+
+@pytest.mark.parametrize("wrapper", BUILD)
+def test_an_option_that_there_is_not_is_refused(wrapper) -> None:
+    with pytest.raises(TypeError, match=r"no option 'train_evry'; there are training, train_every"):
+        wrapper(BUILD[wrapper](), train_evry=77)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lesson_capacity": 16}, "lesson_capacity=16 lessons never become min_lessons=32"),
+        ({"max_episode_steps": 0}, "max_episode_steps and hidden_size must be at least 1"),
+        ({"hidden_size": 0}, "max_episode_steps and hidden_size must be at least 1"),
+        ({"train_every": 0}, "train_every must be at least 1"),
+        ({"trust_threshold": 1.5}, "trust_threshold within"),
+        ({"structure": "round"}, "'round' is not a valid Structure"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(options, says) -> None:
+    with pytest.raises(ValueError, match=says):
+        CreditConfig(**options)
