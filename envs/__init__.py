@@ -13,11 +13,13 @@ from envs.coin import Coin
 from envs.credit import OptimalReward, optimal_redistribution
 from envs.delayed_reward import DelayedReward
 from envs.finite import FiniteEnv
+from envs.harvest import Harvest
 from envs.key_to_door import KeyToDoor
 from envs.rooms import Rooms
 from envs.t_maze import TMaze
 from envs.trace_back import TraceBack
 from envs.umbrella import Umbrella
+from envs.ventures import Ventures
 from envs.watch_repair import WatchRepair
 
 __all__ = [
@@ -29,12 +31,14 @@ __all__ = [
     "Coin",
     "DelayedReward",
     "FiniteEnv",
+    "Harvest",
     "KeyToDoor",
     "OptimalReward",
     "Rooms",
     "TMaze",
     "TraceBack",
     "Umbrella",
+    "Ventures",
     "WatchRepair",
     "optimal_redistribution",
     "reference_return",
@@ -46,6 +50,8 @@ _PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "Coin": ("envs.coin:Coin", {}),
     "KeyToDoor": ("envs.key_to_door:KeyToDoor", {}),
     "WatchRepair": ("envs.watch_repair:WatchRepair", {}),
+    "Harvest": ("envs.harvest:Harvest", {}),
+    "Ventures": ("envs.ventures:Ventures", {}),
     "FourRooms": ("envs.rooms:Rooms", {"rooms": 4}),
     "EightRooms": ("envs.rooms:Rooms", {"rooms": 8}),
     **{f"Bomb{delay}": ("envs.bomb:Bomb", {"delay": delay}) for delay in (6, 10, 15)},

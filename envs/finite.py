@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from envs.true_credit import Floats, Foreseen, Policy
+
 Indices = NDArray[np.int64]
 Observation = NDArray[np.float32]
 
@@ -119,6 +121,52 @@ def _backup(model: FiniteModel, earned: Floats, following: Floats) -> Floats:
     return (1.0 - model.slip) * intended + model.slip * intended.mean(axis=1, keepdims=True)
 
 
+class Situation(NamedTuple):
+    """Where an episode of a `FiniteEnv` is."""
+
+    step: int
+    state: int
+    booked: float
+    """Expected late payment for the steps so far; what chance adds to it is not seen before it is paid."""
+
+
+class ExpectedPayment(Foreseen):
+    """What the last step of a `FiniteEnv` is expected to pay, exactly, for a policy that sees its state.
+
+    The state follows from what was seen, at the latest view, in every environment here. A policy that sees random bits
+    as well is averaged over draws of them.
+
+    Args:
+        env: the task.
+        policy: acts.
+        draws: of the random bits, where there are any.
+        seed: of the draws.
+    """
+
+    def __init__(self, env: FiniteEnv, policy: Policy, draws: int = 256, seed: int = 0) -> None:
+        model = env.model
+        late, now = model.late.expand(model.shape)[0], model.now.expand(model.shape)[0]
+        last = model.ends[model.next_state] | (np.arange(model.steps) == model.steps - 1)[:, None, None]
+        actions, earned = _probabilities(env, policy, draws if env.distractors else 1, seed), late + now * last
+        self.ahead = np.zeros((model.steps + 1, model.shape[1]))
+        for t in reversed(range(model.steps)):
+            self.ahead[t] = (actions[t] * _backup(model, earned[t], self.ahead[t + 1])).sum(axis=1)
+
+    def expected(self, situations: Sequence[Situation]) -> Floats:
+        """See `Foreseen.expected`."""
+        return np.array([booked + self.ahead[step, state] for step, state, booked in situations])
+
+
+def _probabilities(env: FiniteEnv, policy: Policy, draws: int, seed: int) -> Floats:
+    """Of the actions in every state at every step, `[T, S, A]`."""
+    rng, (steps, states, actions) = np.random.default_rng(seed), env.model.shape
+    at, state = np.divmod(np.arange(steps * states), states)
+    total = np.zeros((steps * states, actions))
+    for _ in range(draws):
+        total += policy(env.look(state, at, rng.integers(2, size=(len(state), env.distractors))))
+    return (total / draws).reshape(steps, states, actions)
+
+
 class FiniteEnv(gym.Env[Observation, int]):
     """Plays a `FiniteModel` through Gymnasium.
 
@@ -146,7 +194,7 @@ class FiniteEnv(gym.Env[Observation, int]):
         """Go to a start."""
         super().reset(seed=seed)
         self._state = int(self.np_random.choice(len(self.model.starts), p=self.model.starts))
-        self._step, self._earned, self._owed = 0, 0.0, 0.0
+        self._step, self._earned, self._owed, self._booked = 0, 0.0, 0.0, 0.0
         return self._observation(), {}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -156,6 +204,7 @@ class FiniteEnv(gym.Env[Observation, int]):
         at = (self._step, self._state, int(action))
         paid, late = self._draw(*self._now, at), self._draw(*self._late, at)
         self._owed += late
+        self._booked += float(self._late[0][at])
         self._earned += paid + late
         self._state = int(self.model.next_state[at[1:]])
         self._step += 1
@@ -173,6 +222,19 @@ class FiniteEnv(gym.Env[Observation, int]):
         return float(mean[at]) + spread
 
     def _observation(self) -> Observation:
-        bits = self.np_random.integers(2, size=self.distractors)
-        share = self._step / self.model.steps
-        return np.concatenate([self.model.view[self._state], bits, [share]]).astype(np.float32)
+        bits = self.np_random.integers(2, size=(1, self.distractors))
+        return self.look(np.array([self._state]), np.array([self._step]), bits)[0]
+
+    def look(self, states: Indices, steps: Indices, bits: Indices) -> Observation:
+        """What is seen, `[N, D + distractors + 1]`, of states `[N]` at steps `[N]` with bits `[N, distractors]`."""
+        share = steps / self.model.steps
+        return np.column_stack([self.model.view[states], bits, share]).astype(np.float32)
+
+    @property
+    def situation(self) -> Situation:
+        """Where the episode is, see `ExpectedPayment`."""
+        return Situation(self._step, self._state, self._booked)
+
+    def foresee(self, policy: Policy) -> ExpectedPayment:
+        """What the last step is expected to pay with a policy."""
+        return ExpectedPayment(self, policy)

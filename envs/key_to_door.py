@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+
+from envs.true_credit import Floats, Foreseen, Policy
 
 WALL, KEY, APPLE, DOOR = range(4)
 _SIGHT = 2  # cells seen in each direction
@@ -66,6 +69,71 @@ def step_from(cell: Cell) -> list[Cell]:
     return [(row, column) for row, column in targets]
 
 
+def chance_to_reach(policy: Policy, sights: NDArray[np.float32], target: Cell) -> Floats:
+    """Probability to step on a cell of a small room before its frames are over.
+
+    Args:
+        policy: acts.
+        sights: what it sees there, see `KeyToDoor.sights`.
+        target: the cell.
+
+    Returns:
+        By frame and cell, `[frames + 1, 25]`.
+    """
+    leads = np.array([[SMALL_CELLS.index(cell) for cell in step_from(cell)] for cell in SMALL_CELLS])
+    reached = np.array([cell == target for cell in SMALL_CELLS])
+    actions = policy(sights.reshape(-1, sights.shape[-1])).reshape(*sights.shape[:2], -1)
+    chance = np.zeros((len(sights) + 1, len(SMALL_CELLS)))
+    chance[-1, reached] = 1.0
+    for frame in reversed(range(len(sights))):
+        chance[frame] = np.where(reached, 1.0, (actions[frame] * chance[frame + 1][leads]).sum(axis=1))
+    return chance
+
+
+class DoorPayment(Foreseen):
+    """What the door is expected to pay after each step, exactly, for one policy.
+
+    It depends on whether the agent has the key, or will get it in the frames left, and on whether it will reach the
+    door. Before the key was in view nobody who sees what the agent sees knows its cell: the expectation is then the
+    mean over the cells that the view has not ruled out.
+
+    Args:
+        env: the task.
+        policy: acts.
+    """
+
+    def __init__(self, env: KeyToDoor, policy: Policy) -> None:
+        self.reward = env.door_reward
+        self.key = {cell: chance_to_reach(policy, env.sights(KEY_ROOM, cell), cell) for cell in KEY_CELLS}
+        self.door = chance_to_reach(policy, env.sights(DOOR_ROOM, DOOR_CELL), DOOR_CELL)
+        self.opens = float(self.door[0, SMALL_CELLS.index(SMALL_START)])
+
+    def expected(self, situations: Sequence[Situation]) -> Floats:
+        """See `Foreseen.expected`."""
+        possible, expected = set(KEY_CELLS), []
+        for situation in situations:
+            if situation.room == KEY_ROOM:
+                in_view = {cell for cell in possible if _sees(situation.at, cell)}
+                possible = {situation.key} if situation.key in in_view else possible - in_view
+            expected.append(self.reward * self._pays(situation, possible))
+        return np.array(expected)
+
+    def _pays(self, situation: Situation, possible: set[Cell]) -> float:
+        """The probability, if the key lies in one of the possible cells."""
+        if situation.room == APPLE_ROOM:
+            return situation.has_key * self.opens
+        at = situation.frame, SMALL_CELLS.index(situation.at)
+        if situation.room == DOOR_ROOM:
+            return situation.has_key * float(self.door[at])
+        if situation.has_key:
+            return self.opens
+        return self.opens * float(np.mean([self.key[cell][at] for cell in possible]))
+
+
+def _sees(at: Cell, cell: Cell) -> bool:
+    return abs(at[0] - cell[0]) <= _SIGHT and abs(at[1] - cell[1]) <= _SIGHT
+
+
 class KeyToDoor(gym.Env[NDArray[np.float32], int]):
     """Key-to-door, after Hung et al. 2019 (Temporal Value Transport).
 
@@ -82,7 +150,7 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
     Delay: about 100 frames between key and door.
     Optimal return: 65 on average: ten apples of 5.5 each, all within reach of 90 frames, and the door.
     Info: `key`, `apples` (number eaten), `paid` (whether the door paid), `decisive`.
-    Decisive steps: taking the key, eating an apple, opening the door.
+    Decisive steps: taking the key, opening the door; an apple pays at once and leaves nothing to be credited for.
 
     Args:
         frames: of the three rooms.
@@ -133,11 +201,10 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         """Move, and take what lies there."""
         target = self._at + _MOVES[int(action)]
         cell = self._map[target[0] + _SIGHT, target[1] + _SIGHT]
-        reward, decisive = 0.0, bool(cell[KEY] or cell[APPLE] or cell[DOOR])
+        decisive = bool(cell[KEY] or cell[DOOR])
         if not cell[WALL]:
             self._at = target
-        if decisive:
-            reward = self._take(cell)
+        reward = self._take(cell) if decisive or cell[APPLE] else 0.0
         self._frame += 1
         over = self._opened or (self._room == DOOR_ROOM and self._frame == self.frames[DOOR_ROOM])
         if not over and self._frame == self.frames[self._room]:
@@ -171,6 +238,10 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         """What decides whether the door will pay, apart from the agent."""
         row, column = self._at.tolist()
         return Situation(self._room, self._frame, (row, column), self._has_key, self._key)
+
+    def foresee(self, policy: Policy) -> DoorPayment:
+        """What the door is expected to pay with a policy."""
+        return DoorPayment(self, policy)
 
     def sights(self, room: int, thing: Cell) -> NDArray[np.float32]:
         """All that can be seen in the key room or the door room while its thing has not been taken.

@@ -32,7 +32,7 @@ _CREDIT = {
     "explained_variance": "explained variance",
 }
 _CREDIT_NOTE = """Medians over the seeds, after training, on 100 episodes of each agent. On key-to-door what the door is
-expected to pay can be computed for any policy (`key_to_door.py`), so the true credit here is that of the agent's
+expected to pay can be computed for any policy (`envs/true_credit.py`), so the true credit here is that of the agent's
 own policy. Decisive are taking the key and opening the door. An agent that nearly always gets the key has nearly
 nothing left to be credited for: what its absolute credit exceeds the true one by is noise. Where credit is the change
 of a prediction, what the prediction errs by is earned at one step and paid back at a later one.

@@ -17,12 +17,11 @@ from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from envs.finite import FiniteEnv
-from envs.key_to_door import KeyToDoor
 from rudder_lrp.redistribution.config import ON_POLICY
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
+from studies.proving_ground.credit_truth import credit_truth
 from studies.proving_ground.fidelity import fidelity_report
-from studies.proving_ground.key_to_door import key_to_door_fidelity
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.suites import Task
 
@@ -144,11 +143,11 @@ def _deep(job: Job) -> Result:
 
 
 def _credit_of(config: AgentConfig, model: BaseAlgorithm) -> dict[str, float]:
-    """On key-to-door, how near the credit comes to the true one; nothing while the predictor is not trusted."""
+    """How near the credit comes to the true one, where that is known; nothing while the predictor is not trusted."""
     env = model.get_env()
     if not isinstance(env, RedistributedRewardVecEnv) or not env.online.q:
         return {}
-    if not isinstance(env.get_attr("unwrapped")[0], KeyToDoor):
+    truth = credit_truth(model, redistributor_for(config, env))
+    if truth is None:
         return {}
-    explained_variance = round(env.online.quality.explained_variance, 4)
-    return key_to_door_fidelity(model, redistributor_for(config, env)) | {"explained_variance": explained_variance}
+    return truth.rounded() | {"explained_variance": round(env.online.quality.explained_variance, 4)}

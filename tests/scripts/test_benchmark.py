@@ -17,6 +17,7 @@ from agents.tabular.lockstep import Exploration
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from scripts.benchmark import main
+from studies.proving_ground.credit_truth import CreditTruth
 from studies.proving_ground.harness import (
     open_jobs,
     read_result,
@@ -200,15 +201,17 @@ def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeyp
     assert (tmp_path / "figures" / "deep_LunarLander-v3.png").stat().st_size > 5000
 
 
+LARGEST = {"largest_on_decisive": 0.6, "true_largest_on_decisive": 0.7}
+
+
 @pytest.mark.parametrize(
     ("arm", "trust", "measured"), [("lrp/leaky", 0.5, True), ("lrp/leaky", 0.0, False), ("none", 0.5, False)]
 )
 def test_the_credit_of_an_agent_on_key_to_door_is_measured_if_it_is_trusted(
     arm: str, trust: float, measured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "studies.proving_ground.trials.key_to_door_fidelity", lambda model, redistributor: {"on_decisive": 0.3}
-    )
+    truth = CreditTruth(0.5, 1.0, 0.9, 0.0, 1.0, 1.0, on_decisive=0.3, true_on_decisive=0.4, **LARGEST)
+    monkeypatch.setattr("studies.proving_ground.trials.credit_truth", lambda model, redistributor: truth)
     monkeypatch.setattr(OnlinePredictor, "q", property(lambda self: trust))
     task = Task("rudder_lrp/KeyToDoor-v0", arms=(arm,), timesteps=2048, evaluation_episodes=1)
     result = perform(Job(task, arm, (0,)))[0]

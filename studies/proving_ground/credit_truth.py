@@ -1,0 +1,175 @@
+"""How near a redistribution comes to the true credit of the policy it is learnt with.
+
+Where an environment's rules say what an observer expects of the late payment (`envs.true_credit`), the credit of each
+step can be compared with what that step really changed in the expectation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from torch.distributions import Categorical
+
+from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.redistribution import Redistributor
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.viewing.metrics import credit_fidelity
+
+_NO_CREDIT = 1e-9  # of the payment's spread: below it a step's true credit counts as zero
+
+
+def policy_of(model: BaseAlgorithm) -> Policy:
+    """The policy of an actor-critic algorithm, as it acts in training."""
+
+    @torch.no_grad()
+    def probabilities(observations: Any) -> Floats:
+        tensors, _ = model.policy.obs_to_tensor(observations)
+        distribution = model.policy.get_distribution(tensors).distribution
+        assert isinstance(distribution, Categorical)
+        found: Floats = distribution.logits.double().softmax(dim=-1).numpy()
+        return found
+
+    return probabilities
+
+
+@dataclass(frozen=True)
+class CreditTruth:
+    """Credit against the true one; means over episodes, the errors as sums over the steps of an episode."""
+
+    error: float
+    """Squared error, as a multiple of that of handing out nothing, which leaves all where it is paid."""
+    squared_error: float
+    """The same in the reward's own unit, squared."""
+    correlation: float
+    """Of all steps of all episodes with the true credit."""
+    credit_without_cause: float
+    """Absolute credit of an episode on steps whose true credit is zero."""
+    absolute_credit: float
+    true_absolute_credit: float
+    on_decisive: float
+    """Share of absolute credit on decisive steps or their neighbours."""
+    true_on_decisive: float
+    largest_on_decisive: float
+    """Share of the episodes with a decisive step before the last in which such a step, or the one before it, has the
+    largest credit of all but the last step."""
+    true_largest_on_decisive: float
+
+    def rounded(self) -> dict[str, float]:
+        """By name, for a file."""
+        return {field.name: round(float(getattr(self, field.name)), 4) for field in fields(self)}
+
+
+def compare_credits(own: Sequence[Floats], true: Sequence[Floats], played: Sequence[PlayedEpisode]) -> CreditTruth:
+    """Compare the credit of episodes, `[T]` each and without what was expected of them before, with the true one."""
+    squared = float(np.mean([np.square(a - b).sum() for a, b in zip(own, true, strict=True)]))
+    nothing = float(np.mean([np.square(left_at_the_end(b) - b).sum() for b in true]))
+    scale = _NO_CREDIT * max(float(np.std([one.rewards[-1] for one in played])), 1e-300)
+    decisive = [one.decisive for one in played]
+    return CreditTruth(
+        error=squared / nothing if nothing else float("nan"),
+        squared_error=squared,
+        correlation=float(np.corrcoef(np.concatenate(own), np.concatenate(true))[0, 1]),
+        credit_without_cause=float(
+            np.mean([np.abs(a[np.abs(b) < scale]).sum() for a, b in zip(own, true, strict=True)])
+        ),
+        absolute_credit=float(np.mean([np.abs(credit).sum() for credit in own])),
+        true_absolute_credit=float(np.mean([np.abs(credit).sum() for credit in true])),
+        on_decisive=float(np.mean(list(map(credit_fidelity, own, decisive)))),
+        true_on_decisive=float(np.mean(list(map(credit_fidelity, true, decisive)))),
+        largest_on_decisive=_largest_on_decisive(own, decisive),
+        true_largest_on_decisive=_largest_on_decisive(true, decisive),
+    )
+
+
+def left_at_the_end(credit: Floats) -> Floats:
+    """The same sum, all of it at the last step: what handing out nothing comes to."""
+    return np.append(np.zeros(len(credit) - 1), credit.sum())
+
+
+def _largest_on_decisive(credits: Sequence[Floats], decisive: Sequence[np.ndarray]) -> float:
+    hits = [
+        mask[at] or (at + 1 < len(mask) - 1 and mask[at + 1])
+        for credit, mask in zip(credits, decisive, strict=True)
+        if mask[:-1].any()
+        for at in [int(np.argmax(credit[:-1]))]
+    ]
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def played_episodes(env: KnowsCredit, policy: Policy, episodes: int, seed: int) -> list[PlayedEpisode]:
+    """Episodes of a policy, from seeds of their own."""
+    return [play(env, policy, seed + number) for number in range(episodes)]
+
+
+def true_credits(env: KnowsCredit, policy: Policy, played: Sequence[PlayedEpisode]) -> list[Floats]:
+    """The true credit of each step, `[T]` each."""
+    foreseen = env.foresee(policy)
+    return [foreseen.credit(one.situations, float(one.rewards[-1])) for one in played]
+
+
+def handed_credits(redistributor: Redistributor, played: Sequence[PlayedEpisode], trust: float) -> list[Floats]:
+    """What the agent is handed for what is paid late, `[T]` each, residual included, by a predictor trusted so far.
+
+    What was expected of an episode before its first step is one constant, the mean, which no step has earned.
+    """
+    features = redistributor.predictor.features
+    lessons = [Lesson.from_episode(Episode(p.observations, p.actions, p.rewards), features) for p in played]
+    late = [np.append(np.zeros(len(one) - 1), one.rewards[-1]) for one in lessons]
+    moved = [new - lesson.paid for new, lesson in zip(redistributor.redistribute(lessons), lessons, strict=True)]
+    for credits, step in ((moved, 0), (late, -1)):
+        expected = np.mean([credit[step] for credit in credits])
+        for credit in credits:
+            credit[step] -= expected
+    return [trust * new + (1.0 - trust) * old for new, old in zip(moved, late, strict=True)]
+
+
+def credit_truth(
+    model: BaseAlgorithm, redistributor: Redistributor, episodes: int = 100, seed: int = 20_000
+) -> CreditTruth | None:
+    """Compare what a model on a `RedistributedRewardVecEnv` is handed with the true credit of its policy.
+
+    None, where the environment does not know its credit.
+    """
+    env = model.get_env()
+    assert isinstance(env, RedistributedRewardVecEnv)
+    task = gym.make(env.get_attr("spec")[0].id).unwrapped
+    if not hasattr(task, "foresee"):
+        return None
+    policy = policy_of(model)
+    played = played_episodes(task, policy, episodes, seed)
+    handed = handed_credits(redistributor, played, env.online.q)
+    return compare_credits(handed, true_credits(task, policy, played), played)
+
+
+class CreditTruthCurve(BaseCallback):
+    """Measures the credit against the true one while an agent trains, and logs it under `truth/`.
+
+    Args:
+        redistributor: of the predictor that the agent learns with.
+        every: environment steps between two measurements.
+        episodes: played for each.
+    """
+
+    def __init__(self, redistributor: Redistributor, every: int, episodes: int = 60) -> None:
+        super().__init__()
+        self.redistributor, self.every, self.episodes = redistributor, every, episodes
+        self.curve: list[tuple[int, dict[str, float]]] = []
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.every * (len(self.curve) + 1):
+            truth = credit_truth(self.model, self.redistributor, self.episodes)
+            if truth is not None:
+                numbers = truth.rounded()
+                self.curve.append((self.num_timesteps, numbers))
+                for name, value in numbers.items():
+                    self.logger.record(f"truth/{name}", value)
+        return True
