@@ -106,7 +106,7 @@ def explained_after_training(space: spaces.Box) -> float:
     rng = np.random.default_rng(0)
     predictor = ReturnPredictor.for_spaces(space, spaces.Discrete(2), structure="accumulator")
     episodes = [episode_of_bars(space, rng) for _ in range(320)]
-    return fit(predictor, episodes, TrainingConfig(updates=150, predicts=Predicts.SHARE)).explained_variance
+    return fit(predictor, episodes, TrainingConfig(updates=300, predicts=Predicts.SHARE)).explained_variance
 
 
 def test_shapes_are_told_apart_wherever_they_are() -> None:
@@ -121,6 +121,6 @@ def test_the_relevance_of_an_episode_of_images_falls_on_its_features_and_sums_to
     lesson = Lesson.from_episode(episode_of_bars(space, np.random.default_rng(0)), predictor.features)
     batch = LessonBatch.collate([lesson])
     explanation = LRPRedistributor(predictor, eps=1e-9).explain(batch.features.double(), batch.lengths)
-    assert explanation.inputs.shape == (1, 6, len(predictor.features))
+    assert explanation.inputs.shape == (1, 6, len(predictor.input_names))
     left = explanation.steps.sum() - explanation.inputs.sum()
     torch.testing.assert_close(left, explanation.ledger.cell_input_bias.sum(), rtol=1e-4, atol=1e-6)

@@ -13,7 +13,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rudder_lrp.episodes.episode import Episode
-from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
@@ -52,7 +51,8 @@ def agent(
 
 def change_the_predictor(env: RedistributedRewardVecEnv) -> None:
     with torch.no_grad():
-        env.predictor.readout.weight.mul_(-3.0)
+        for head in env.predictor.heads.values():
+            head.weight.mul_(-3.0)
     env.online.version += 1
 
 
@@ -105,10 +105,10 @@ def test_episodes_keep_their_true_return_through_relabelling_and_overwriting(n_e
 
 
 def test_sampled_rewards_are_what_the_episodes_give_offline_by_the_latest_predictor() -> None:
-    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4, trust_threshold=0.0)
+    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4)
     model = agent(env, 10_000, learning_starts=50)
     model.learn(600)
-    env.online.quality = env.online.quality._replace(explained_variance=1.0)
+    env.online.quality = env.online.quality._replace(explained_variance=1.0, standard_error=0.0)
     env.online.version += 1
     buffer = model.replay_buffer
     buffer._get_samples(np.arange(buffer.size()))
@@ -236,7 +236,7 @@ def test_what_is_replayed_is_each_step_s_own_share_and_not_the_outlook() -> None
     episodes, dense = zip(*(wandering(np.random.default_rng(seed)) for seed in range(150)), strict=True)
 
     def likeness(defaults: CreditConfig) -> float:
-        predictor = ReturnPredictor.for_spaces(*SPACES, structure=Structure.ACCUMULATOR)
+        predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator", hidden_size=32, members=1, clock=0)
         fit(predictor, episodes[:100], replace(defaults.training, updates=400))
         rewards = DifferenceRedistributor(predictor).redistribute(episodes[100:])
         inner = [(new[1:-1], own[1:-1]) for new, own in zip(rewards, dense[100:], strict=True)]
