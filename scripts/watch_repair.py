@@ -1,30 +1,32 @@
 """Watch repair: episodes that LRP credit, Monte Carlo and Q-learning need.
 
-    python scripts/watch_repair.py --output results/watch_repair.json
+    python scripts/watch_repair.py
 
 Each agent runs with the learning rate of RUDDER's demonstration (0.1); the two that learn without credit also with a
-tenth of it, since averaging over more episodes is their own way to deal with noise.
+tenth of it, since averaging over more episodes is their own way to deal with noise. A run that is in the table already
+is not repeated.
 """
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import tyro
 
 from agents.tabular.decision import MonteCarlo, QLearning
 from agents.tabular.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
-from studies.versions import environment_versions
+from studies.provenance import provenance
+from studies.proving_ground.watch_repair_report import repair_medians
+from studies.results import FOLDER, ResultTable
+
+SOLVED = f"{SHARE:.0%} of the last {WINDOW} decisions right"
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Options:
     """Episodes after which a run is given up."""
     processes: int = 2
     """Runs side by side, one thread each."""
-    output: Path = Path("results/watch_repair.json")
-    """The result file."""
+    output: Path = FOLDER / "watch_repair.jsonl"
+    """The result table, a row a run."""
 
 
 def _monte_carlo(learning_rate: float, cap: int, seed: int) -> Outcome:
@@ -58,43 +60,42 @@ AGENTS: dict[str, tuple[Callable[..., Outcome], tuple[float, ...]]] = {
 }
 
 
-def measure(options: Options) -> dict[str, dict[str, Any]]:
-    """Run every agent with every seed."""
-    seeds = range(options.seeds)
+def measure(options: Options) -> None:
+    """Run every agent with every seed that is not there yet."""
+    table = ResultTable(options.output)
+    done = {table.key_of(row) for row in table.rows() if row["cap"] == options.cap}
+    missing = [key for key in product(AGENTS, range(options.seeds)) if key not in done]
     with ProcessPoolExecutor(
         options.processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        runs = {
-            name: [pool.submit(function, *settings, options.cap, seed) for seed in seeds]
-            for name, (function, settings) in AGENTS.items()
-        }
-        return {name: _summary([run.result() for run in started], options.cap) for name, started in runs.items()}
+        runs = {pool.submit(_run, agent, options.cap, seed): (agent, seed) for agent, seed in missing}
+        for ended in as_completed(runs):
+            agent, seed = runs[ended]
+            row = {
+                "agent": agent,
+                "seed": seed,
+                "cap": options.cap,
+                "solved": SOLVED,
+                "episodes": ended.result().episodes,
+            }
+            table.add([row | ended.result().fidelity | provenance()])
+            print(f"{agent:<34} seed {seed:<3} {row['episodes']}", flush=True)
 
 
-def _summary(outcomes: list[Outcome], cap: int) -> dict[str, Any]:
-    episodes = [outcome.episodes for outcome in outcomes]
-    median = float(np.median([count or np.inf for count in episodes]))
-    credit = {name: float(np.median([outcome.fidelity[name] for outcome in outcomes])) for name in outcomes[0].fidelity}
-    summary = {"median": median if np.isfinite(median) else f"> {cap}", "episodes": episodes, **credit}
-    print(summary, flush=True)
-    return summary
+def _run(agent: str, cap: int, seed: int) -> Outcome:
+    function, settings = AGENTS[agent]
+    return function(*settings, cap, seed)
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
     options = tyro.cli(Options, config=(tyro.conf.EnumChoicesFromValues,))
-    record = {
-        "command": shlex.join(["python", *sys.argv]),
-        "solved": f"{SHARE:.0%} of the last {WINDOW} decisions right",
-        "cap": options.cap,
-        "seeds": list(range(options.seeds)),
-        "versions": environment_versions(),
-        "agents": measure(options),
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    for name, summary in record["agents"].items():
-        print(f"{name:<34} {summary['median']}")
+    try:
+        measure(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    for agent, median in repair_medians(ResultTable(options.output).rows()).items():
+        print(f"{agent:<34} {median}")
     print(f"written to {options.output}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from agents.tabular.aligned import AlignedCredit
@@ -109,18 +110,18 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
         )
 
 
-def explained(arm: str) -> tuple[str, Structure, TrainingConfig]:
-    """Credit, structure and the training of the predictor, of a deep arm with credit."""
+def explained(arm: str, training: TrainingConfig) -> tuple[str, Structure, TrainingConfig]:
+    """Credit, structure and the training of the predictor, of a deep arm with credit; all have `training` in common."""
     credit, structure, *third_part = arm.split("/")
-    return credit, Structure(structure), _training(*third_part)
+    return credit, Structure(structure), _training(training, *third_part)
 
 
-def _training(asked: str | None = None) -> TrainingConfig:
+def _training(training: TrainingConfig, asked: str | None = None) -> TrainingConfig:
     if asked is None:
-        return TrainingConfig()
+        return training
     if asked in set(Predicts):
-        return TrainingConfig(predicts=Predicts(asked))
-    return TrainingConfig(variation_weight=float(asked))
+        return replace(training, predicts=Predicts(asked))
+    return replace(training, variation_weight=float(asked))
 
 
 def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:

@@ -1,4 +1,4 @@
-"""One job of a benchmark: train, measure, and say it in numbers that fit a small file."""
+"""One job of a benchmark: train, measure, and say it in numbers that fit a row."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import agents.deep.runs
-from agents.deep.presets import AgentConfig, Credit, Delay, redistributor_for
+from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of, redistributor_for
 from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from envs.finite import FiniteEnv
-from rudder_lrp.redistribution.config import ON_POLICY
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.credit_truth import credit_truth
+from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.suites import Task
@@ -112,22 +112,25 @@ def _summary(task: Task, history: History) -> Result:
         "solved_at": history.solved_at(model),
         "episodes": len(history.returns) * EVERY,
         "final_share": round(float(history.shares(model)[-10:].mean()), 4),
-        "curve": [(int(point + 1) * EVERY, round(float(history.returns[point]), 3)) for point in at],
+        "curve": thinned([(int(point + 1) * EVERY, float(history.returns[point])) for point in at]),
     }
 
 
-def _deep(job: Job) -> Result:
-    config = AgentConfig(
-        env=job.task.env,
-        algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
-        credit=Credit.NONE,
-        delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
-        seed=job.seeds[0],
+def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
+    """The agent of a deep arm."""
+    config = replace(task.agent, env=task.env, seed=seed, credit=Credit.NONE)
+    if arm in DEEP:
+        delay = Delay.NONE if arm == "dense" else config.delay
+        return replace(config, algo="RecurrentPPO" if arm == "recurrent_ppo" else config.algo, delay=delay)
+    common = redistribution_of(config)
+    credit, structure, training = explained(arm, common.training)
+    return replace(
+        config, credit=Credit(credit), redistribution=replace(common, structure=structure, training=training)
     )
-    if job.arm not in DEEP:
-        credit, structure, training = explained(job.arm)
-        redistribution = replace(ON_POLICY, structure=structure, training=training)
-        config = replace(config, credit=Credit(credit), redistribution=redistribution)
+
+
+def _deep(job: Job) -> Result:
+    config = deep_config(job.task, job.arm, job.seeds[0])
     result = agents.deep.runs.run(
         config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
     )
@@ -137,7 +140,7 @@ def _deep(job: Job) -> Result:
         "evaluation": round(result.evaluation, 3),
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
-        "curve": result.curve,
+        "curve": thinned(result.curve),
         **result.measured,
     }
 
