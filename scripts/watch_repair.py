@@ -10,21 +10,21 @@ is not repeated.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 import tyro
 
-from agents.tabular.decision import MonteCarlo, QLearning
-from agents.tabular.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
+from agents.tabular.learners import Learner, MonteCarlo, QLambda
 from studies.provenance import provenance
+from studies.proving_ground.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
 from studies.proving_ground.watch_repair_report import repair_medians
-from studies.results import FOLDER, ResultTable
+from studies.results import FOLDER, Key, ResultTable
 
 SOLVED = f"{SHARE:.0%} of the last {WINDOW} decisions right"
 
@@ -43,20 +43,25 @@ class Options:
     """The result table, a row a run."""
 
 
-def _monte_carlo(learning_rate: float, cap: int, seed: int) -> Outcome:
-    return uncredited(MonteCarlo(2, learning_rate=learning_rate, seed=seed), cap, seed)
+Runs = Callable[[int, list[int]], list[Outcome]]
+"""From the cap and some seeds to what became of each run."""
 
 
-def _q_learning(learning_rate: float, cap: int, seed: int) -> Outcome:
-    return uncredited(QLearning(2, learning_rate=learning_rate, seed=seed), cap, seed)
+def _credited(cap: int, seeds: list[int]) -> list[Outcome]:
+    return [credited(cap, seed) for seed in seeds]
 
 
-AGENTS: dict[str, tuple[Callable[..., Outcome], tuple[float, ...]]] = {
-    "LRP credit, direct Q estimation": (credited, ()),
-    "Monte Carlo, learning rate 0.1": (_monte_carlo, (0.1,)),
-    "Monte Carlo, learning rate 0.01": (_monte_carlo, (0.01,)),
-    "Q-learning, learning rate 0.1": (_q_learning, (0.1,)),
-    "Q-learning, learning rate 0.01": (_q_learning, (0.01,)),
+def _without(learner: type[Learner], learning_rate: float, lambda_: float = 0.0) -> Runs:
+    return partial(uncredited, learner, learning_rate, lambda_=lambda_)
+
+
+CREDITED = "LRP credit, direct Q estimation"
+AGENTS: dict[str, Runs] = {
+    CREDITED: _credited,
+    "Monte Carlo, learning rate 0.1": _without(MonteCarlo, 0.1),
+    "Monte Carlo, learning rate 0.01": _without(MonteCarlo, 0.01),
+    "Q-learning, learning rate 0.1": _without(QLambda, 0.1),  # lambda is 0
+    "Q-learning, learning rate 0.01": _without(QLambda, 0.01),
 }
 
 
@@ -64,27 +69,32 @@ def measure(options: Options) -> None:
     """Run every agent with every seed that is not there yet."""
     table = ResultTable(options.output)
     done = {table.key_of(row) for row in table.rows() if row["cap"] == options.cap}
-    missing = [key for key in product(AGENTS, range(options.seeds)) if key not in done]
     with ProcessPoolExecutor(
         options.processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        runs = {pool.submit(_run, agent, options.cap, seed): (agent, seed) for agent, seed in missing}
+        runs = {pool.submit(_run, agent, options.cap, seeds): (agent, seeds) for agent, seeds in _jobs(options, done)}
         for ended in as_completed(runs):
-            agent, seed = runs[ended]
-            row = {
-                "agent": agent,
-                "seed": seed,
-                "cap": options.cap,
-                "solved": SOLVED,
-                "episodes": ended.result().episodes,
-            }
-            table.add([row | ended.result().fidelity | provenance()])
-            print(f"{agent:<34} seed {seed:<3} {row['episodes']}", flush=True)
+            agent, seeds = runs[ended]
+            rows = [
+                {"agent": agent, "seed": seed, "cap": options.cap, "solved": SOLVED, "episodes": outcome.episodes}
+                | outcome.fidelity
+                | provenance()
+                for seed, outcome in zip(seeds, ended.result(), strict=True)
+            ]
+            table.add(rows)
+            print(f"{agent:<34} seeds {seeds[0]} to {seeds[-1]}: {[row['episodes'] for row in rows]}", flush=True)
 
 
-def _run(agent: str, cap: int, seed: int) -> Outcome:
-    function, settings = AGENTS[agent]
-    return function(*settings, cap, seed)
+def _jobs(options: Options, done: set[Key]) -> Iterator[tuple[str, list[int]]]:
+    """Agents without credit go side by side, the others alone."""
+    for agent in AGENTS:
+        seeds = [seed for seed in range(options.seeds) if (agent, seed) not in done]
+        groups = [[seed] for seed in seeds] if agent == CREDITED else [seeds]
+        yield from ((agent, group) for group in groups if group)
+
+
+def _run(agent: str, cap: int, seeds: list[int]) -> list[Outcome]:
+    return AGENTS[agent](cap, seeds)
 
 
 def main() -> None:

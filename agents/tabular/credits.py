@@ -11,6 +11,7 @@ import torch
 
 from agents.tabular.learners import returns_to_go
 from agents.tabular.lockstep import Rollout
+from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv, Floats
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
@@ -98,7 +99,7 @@ class PredictorCredit(Credit):
     """A return predictor, trained on the way, and a redistribution that explains it.
 
     Args:
-        env: the task.
+        task: for its spaces.
         build: the redistribution.
         structure: of the predictor's LSTM.
         seed: of predictor and lessons.
@@ -106,12 +107,12 @@ class PredictorCredit(Credit):
     """
 
     def __init__(
-        self, env: FiniteEnv, build: Build, structure: Structure | str, seed: int, config: CreditConfig
+        self, task: Observed, build: Build, structure: Structure | str, seed: int, config: CreditConfig
     ) -> None:
         self.config = config
         predictor = ReturnPredictor.for_spaces(
-            env.observation_space,
-            env.action_space,
+            task.observation_space,
+            task.action_space,
             structure=structure,
             hidden_size=config.hidden_size,
             encoding=config.encoding,

@@ -16,6 +16,7 @@ from agents.tabular.credits import (
     UniformCredit,
 )
 from agents.tabular.learners import LateMonteCarlo, Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.tabular.observed import Observed
 from agents.tabular.oracle import OracleCredit
 from envs.finite import FiniteEnv
 from rudder_lrp.attribution import IntegratedGradients
@@ -135,4 +136,4 @@ def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: Cr
     }
     if arm in builders:
         return builders[arm]()
-    return PredictorCredit(env, EXPLANATIONS[credit], structure, seed, config)
+    return PredictorCredit(Observed.of(env), EXPLANATIONS[credit], structure, seed, config)

@@ -16,6 +16,7 @@ from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of, r
 from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
+from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
@@ -87,7 +88,7 @@ def environment_of(task: Task) -> FiniteEnv:
 def _baselines(job: Job) -> dict[int, Result]:
     task, model = job.task, environment_of(job.task).model
     seeds = list(job.seeds)
-    learner = LEARNERS[job.arm](model, seeds, task.learning_rate)
+    learner = LEARNERS[job.arm](model.shape, seeds, task.learning_rate)
     histories = learn_in_lockstep(model, learner, seeds, task.exploration, task.baseline_episodes)
     return {seed: _summary(task, history) for seed, history in zip(seeds, histories, strict=True)}
 
@@ -96,12 +97,12 @@ def _credited(job: Job) -> Result:
     task, env = job.task, environment_of(job.task)
     (seed,), config = job.seeds, CreditConfig()
     credit = build_credit(job.arm, env, task.exploration.epsilon, seed, config)
-    agent = CreditedAgent(env, credit, seed, plain_learning_rate=task.learning_rate, config=config)
+    agent = CreditedAgent(Observed.of(env), credit, seed, plain_learning_rate=task.learning_rate, config=config)
     history = learn_with_credit(env, agent, task.exploration, task.episodes)
     rollouts, lessons = zip(*agent.latest[-10:], strict=True)
     rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
     known = [lesson for group in lessons for lesson in group]
-    report = fidelity_report(agent, rollout, known, task.exploration.epsilon)
+    report = fidelity_report(env.model, credit, rollout, known, task.exploration.epsilon)
     return {**_summary(task, history), "trusted_at": history.trusted_at, **report}
 
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 
-from agents.tabular.decision import MonteCarlo, QLearning
-from agents.tabular.watch_repair import BEST, credited, uncredited
+from agents.tabular.learners import MonteCarlo, QLambda
 from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, expected_sale, simulate
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.features import TransitionFeatures
+from rudder_lrp.episodes.lessons import Lesson
+from studies.proving_ground.watch_repair import BEST, SHAPE, Shop, credited, observations, task, uncredited
 
 
 def test_simulated_episodes_follow_the_rules_of_the_environment() -> None:
@@ -25,7 +28,34 @@ def test_simulated_episodes_follow_the_rules_of_the_environment() -> None:
 
 def test_declined_watches_earn_nothing_and_only_the_middle_brands_are_worth_repairing() -> None:
     assert simulate(3, False, np.random.default_rng(0))[1].tolist() == [0.0] * STEPS
-    assert BEST == [DECLINE, REPAIR, REPAIR, DECLINE]
+    assert BEST.tolist() == [DECLINE, REPAIR, REPAIR, DECLINE]
+
+
+def test_an_agent_meets_the_same_watches_alone_or_in_company() -> None:
+    shops, tables = [Shop([3]), Shop([7, 3])], np.random.default_rng(0).random((1, *SHAPE))
+    for _ in range(5):
+        alone, company = ([*shop.receive(), shop.play(np.repeat(tables, len(shop.rngs), axis=0))] for shop in shops)
+        assert alone[0] == company[1]
+        for ours, theirs in zip(alone[-1], company[-1], strict=True):
+            np.testing.assert_array_equal(ours[0], theirs[1])
+
+
+def test_states_tell_what_the_environment_shows() -> None:
+    shop, tables = Shop([0, 1, 2]), np.zeros((3, *SHAPE))
+    tables[:, 0, :, REPAIR] = 1.0  # all are repaired, but for exploration
+    shop.receive()
+    rollout, fresh = shop.play(tables), Shop([0, 1, 2])
+    brands = fresh.receive()
+    for at, (brand, rng) in enumerate(zip(brands, fresh.rngs, strict=True)):
+        rng.random((2, STEPS))
+        shown, rewards = simulate(brand, rollout.actions[at, 0] == REPAIR, rng)
+        np.testing.assert_array_equal(observations(rollout.states[at]), shown)
+        np.testing.assert_array_equal(rollout.rewards[at], rewards)
+        lesson = Lesson.from_episode(
+            Episode(task().show(rollout.states[at : at + 1], rng)[0], rollout.actions[at], rewards),
+            TransitionFeatures(task().observation_space, task().action_space),
+        )
+        assert len(lesson) == STEPS
 
 
 def test_lrp_credit_decides_right_within_1900_episodes_for_two_of_three_seeds() -> None:
@@ -33,8 +63,8 @@ def test_lrp_credit_decides_right_within_1900_episodes_for_two_of_three_seeds() 
 
 
 def test_agents_without_credit_are_not_there_yet_after_1900_episodes() -> None:
-    assert uncredited(MonteCarlo(2, seed=0), 1900, 0).episodes is None
-    assert uncredited(QLearning(2, seed=0), 1900, 0).episodes is None
+    for learner in (MonteCarlo, QLambda):
+        assert [run.episodes for run in uncredited(learner, 0.1, 1900, [0, 1, 2], lambda_=0.0)] == [None] * 3
 
 
 def test_what_the_sale_is_expected_to_pay_is_its_mean() -> None:
