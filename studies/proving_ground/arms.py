@@ -131,7 +131,7 @@ def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: Cr
     builders = {
         "oracle": partial(OracleCredit, env.model, epsilon),
         "uniform": UniformCredit,
-        "rrd": partial(RandomizedCredit, env, seed, config),
+        "rrd": partial(RandomizedCredit, Observed.of(env), seed, config),
         "alignment": partial(AlignedCredit, env.model, config),
     }
     if arm in builders:

@@ -38,7 +38,7 @@ Tabular agents on tasks whose true credit is known (cards in `envs/`). All arms 
 - `monte_carlo`, `q_lambda`, `sarsa_lambda`, `look_back` learn from the environment's own reward.
 - `credit/structure` explains a return predictor that is trained on the way; the agent acts by the mixture of a table of
   redistributed reward (direct Q estimation) and a Monte Carlo table, weighted by the explained variance on held-out
-  lessons. `rrd` is randomized return decomposition, `uniform` spreads the whole return evenly (IRCR), `alignment`
+  lessons. `rrd` is randomized return decomposition, `uniform` spreads the whole return evenly, `alignment`
   aligns the ten best episodes so far, after Align-RUDDER, `oracle` knows the optimal redistribution.
 - All credits but `uniform` concern the payment of the last step alone, and direct Q estimation leaves what is paid
   before it out of account but at its own step: a help that the first four arms do not have. `late_monte_carlo` is the
