@@ -1,33 +1,36 @@
-"""Run a benchmark suite, credit by credit and seed by seed, and write its report.
+"""Run a benchmark suite, credit by credit and seed by seed; write all pages from the result tables.
 
     python scripts/benchmark.py --suite quick
     python scripts/benchmark.py --suite tabular --processes 2
     python scripts/benchmark.py --suite tabular --arms lrp --seeds 5
     python scripts/benchmark.py --suite tabular --ray
-    python scripts/benchmark.py --suite tabular --report-only
+    python scripts/benchmark.py --report
 
-A run that is there already is not repeated; one that crashes or meets the cap is recorded as such, and the others go
-on.
+A run that is in the table already is not repeated. One that crashes or meets the cap is recorded as such, and the
+others go on; `--retry` repeats those. One that is interrupted, or that memory, disk or machine failed, is not recorded
+and runs again at the next call. Several calls at once share the work.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 
 from studies.proving_ground.harness import run_suite, run_suite_on_ray
-from studies.proving_ground.report import write_report
 from studies.proving_ground.suites import SUITES, Suite
-from studies.proving_ground.trials import Job
+from studies.proving_ground.worker import Status
+from studies.reports import write_pages
+from studies.results import FOLDER, ResultTable
 
 
 @dataclass(frozen=True)
 class Options:
-    """Run a suite and write its report."""
+    """Run a suite, or write the pages."""
 
     suite: str = "quick"
     """Which one, see studies/proving_ground/suites.py."""
@@ -37,16 +40,16 @@ class Options:
     """Only arms whose name contains this."""
     seeds: int | None = None
     """Only the first so many seeds; all that the suite asks for by default."""
-    results: Path = Path("results/benchmarks")
-    """One small file a run."""
+    results: Path = FOLDER
+    """Folder of the tables, one a suite, a row a run."""
     processes: int = 2
     """Jobs side by side, one thread each."""
     ray: bool = False
     """Spread the jobs over a Ray cluster in place of local processes."""
-    report_only: bool = False
-    """Run nothing."""
-    report: Path | None = None
-    """Page to write when all is done, with its figures beside it."""
+    retry: bool = False
+    """Run again what crashed or met the cap."""
+    report: bool = False
+    """Run nothing; write README, documentation and figures from the tables."""
 
 
 def selected(options: Options) -> Suite:
@@ -72,24 +75,37 @@ def selected(options: Options) -> Suite:
     return replace(suite, tasks=tasks, seeds=min(suite.seeds, options.seeds or suite.seeds))
 
 
-def _run(options: Options, suite: Suite) -> Iterator[tuple[Job, str]]:
-    if options.ray:
-        return run_suite_on_ray(suite, options.results)
-    return run_suite(suite, options.results, options.processes)
+def run(options: Options) -> int:
+    """Run what is missing; the number of runs that are not finished."""
+    suite, table = selected(options), ResultTable(options.results / f"{options.suite}.jsonl")
+    ended = (
+        run_suite_on_ray(suite, table, retry=options.retry)
+        if options.ray
+        else run_suite(suite, table, options.processes, retry=options.retry)
+    )
+    failed = 0
+    with closing(ended):
+        for job, result in ended:
+            failed += result["status"] != Status.FINISHED
+            print(f"{result['status']:<13} {job.task.env:<28} {job.arm:<24} seeds {job.seeds[0]} to {job.seeds[-1]}")
+            print(result.get("traceback", result.get("reason", "")), end="\n" if "reason" in result else "", flush=True)
+    return failed
 
 
 def main() -> None:
     """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
     options = tyro.cli(Options)
     try:
-        suite = selected(options)
-        for job, status in () if options.report_only else _run(options, suite):
-            print(f"{status:<9} {job.task.env:<28} {job.arm:<24} seeds {job.seeds[0]} to {job.seeds[-1]}", flush=True)
-        if options.report is not None:
-            print(f"written to {write_report(options.report, options.results)}")
+        if options.report:
+            print(f"written: {', '.join(map(str, write_pages(Path(), options.results)))}")
+        elif failed := run(options):
+            sys.exit(f"{failed} jobs did not finish; the same command goes on with what was not recorded")
     except (ValueError, TypeError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what is finished is in the table, and the same command goes on")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is as good as Ctrl-C
     main()

@@ -1,6 +1,6 @@
 """How fast LRP is: ratios to forward + backward of the same `nn.LSTM`, to other methods, and scaling.
 
-    python scripts/benchmark_lrp.py --threads 2 --output results/lrp_speed.json
+    python scripts/benchmark_lrp.py --threads 2
 
 Everything is measured in turn within one process, a number is the median over the rounds of CPU or device time, and a
 ratio compares numbers of the same rounds. On the CPU that is the CPU time of the process, all threads together, so
@@ -9,17 +9,15 @@ that what else the machine does counts little; wall time is written down beside 
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
@@ -28,7 +26,11 @@ from torch import Tensor, nn
 from rudder_lrp.lrp import LRP, reference
 from rudder_lrp.lrp.rules import Rules, epsilon, signal_takes_all
 from rudder_lrp.lstm import Structure, constrain_
-from studies.versions import environment_versions
+from studies.provenance import provenance
+from studies.results import FOLDER, ResultTable
+
+Rows = Iterator[tuple[str, dict[str, float]]]
+"""Cases and their numbers."""
 
 SHAPES = ((64, 200, 32, 64), (256, 200, 32, 64), (64, 1000, 32, 64), (32, 500, 64, 256), (1, 50, 32, 64))
 
@@ -41,7 +43,8 @@ class Config:
     rounds: int = 7
     device: str = "cpu"
     structures: tuple[Structure, ...] = (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR)
-    output: Path = Path("results/lrp_speed.json")
+    output: Path = FOLDER / "lrp_speed.jsonl"
+    """The result table."""
     longest: int = 10_000
     """Steps of the longest sequence, for the scaling."""
     largest: int = 1024
@@ -99,10 +102,9 @@ def seconds(functions: dict[str, Callable[[], object]], rounds: int, device: str
     }
 
 
-def against_autograd(shape: tuple[int, int, int, int], config: Config) -> dict[str, Any]:
+def against_autograd(config: Config) -> Rows:
     """LRP through each structure, as ratios to forward + backward through the same weights."""
-    row: dict[str, Any] = {}
-    for structure in config.structures:
+    for shape, structure in product(SHAPES, config.structures):
         model = Model.random(shape, structure, config.device)
         functions = {
             "autograd": model.forward_backward,
@@ -110,16 +112,22 @@ def against_autograd(shape: tuple[int, int, int, int], config: Config) -> dict[s
             "forward": model.forward,
         }
         taken = seconds(functions, config.rounds, config.device)
-        row[structure.value] = {
-            "ratio": round(taken["LRP"][0] / taken["autograd"][0], 3),
-            "ratio of wall times": round(taken["LRP"][1] / taken["autograd"][1], 3),
-            "ratio of the fused forward alone": round(taken["forward"][0] / taken["autograd"][0], 3),
-            "forward + backward, ms": round(1000 * taken["autograd"][0], 2),
-        }
-    return row
+        yield (
+            f"{_named(shape)}, {structure}",
+            {
+                "ratio": round(taken["LRP"][0] / taken["autograd"][0], 3),
+                "wall_ratio": round(taken["LRP"][1] / taken["autograd"][1], 3),
+                "forward_ratio": round(taken["forward"][0] / taken["autograd"][0], 3),
+                "autograd_milliseconds": round(1000 * taken["autograd"][0], 2),
+            },
+        )
 
 
-def against_others(config: Config) -> dict[str, Any]:
+def _named(shape: tuple[int, int, int, int]) -> str:
+    return f"B, T, F, H = {', '.join(map(str, shape))}"
+
+
+def against_others(config: Config) -> Rows:
     """How many times faster than one sample after the other, and than integrated gradients at 50 steps."""
     model = Model.random(SHAPES[0], Structure.STANDARD, config.device)
     functions = {"LRP": model.explain(Structure.STANDARD), "one sample": lambda: _step_by_step(model)}
@@ -133,13 +141,9 @@ def against_others(config: Config) -> dict[str, Any]:
         functions["IG"] = lambda: gradients.attribute(model.x.detach(), target=0, n_steps=50, internal_batch_size=640)
         times["Captum's integrated gradients, 50 steps"] = ("IG", 1)
     taken = seconds(functions, config.rounds, config.device)
-    return {
-        name: {
-            measure: round(taken[rival][at] * calls / taken["LRP"][at], 1)
-            for at, measure in enumerate(("processor time", "wall time"))
-        }
-        for name, (rival, calls) in times.items()
-    }
+    for name, (rival, calls) in times.items():
+        processor, wall = (round(taken[rival][at] * calls / taken["LRP"][at], 1) for at in range(2))
+        yield name, {"processor_time": processor, "wall_time": wall}
 
 
 def _step_by_step(model: Model) -> None:
@@ -151,14 +155,14 @@ def _step_by_step(model: Model) -> None:
         reference.attribute(model.lstm, x, R, Rules(signal_takes_all, epsilon, 1e-3, False))
 
 
-def scaling(config: Config) -> dict[str, dict[int, float]]:
+def scaling(config: Config) -> Rows:
     """Microseconds a step and sequence; the same number everywhere means linear."""
-    by_length = {T: (8, T, 32, 64) for T in (100, 1000, config.longest)}
-    by_batch = {B: (B, 100, 32, 64) for B in (64, 256, config.largest)}
-    return {
-        name: {size: round(_microseconds_a_step(shape, config), 2) for size, shape in shapes.items()}
-        for name, shapes in (("by length, B = 8", by_length), ("by batch, T = 100", by_batch))
-    }
+    for batch, steps in (
+        *((8, T) for T in (100, 1000, config.longest)),
+        *((B, 100) for B in (64, 256, config.largest)),
+    ):
+        taken = _microseconds_a_step((batch, steps, 32, 64), config)
+        yield f"B = {batch}, T = {steps}", {"microseconds": round(taken, 2)}
 
 
 def _microseconds_a_step(shape: tuple[int, int, int, int], config: Config) -> float:
@@ -167,15 +171,14 @@ def _microseconds_a_step(shape: tuple[int, int, int, int], config: Config) -> fl
     return 1e6 * taken["LRP"][0] / (shape[0] * shape[1])
 
 
-def peak_memory(config: Config) -> dict[str, float]:
+def peak_memory(config: Config) -> Rows:
     """By how many MiB each pass lifts the memory of a fresh process (or the device), and the ratio."""
     peaks = {}
     for name in ("autograd", "LRP"):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             peaks[name] = fresh.submit(_peak, name, config.device).result()
-    return {name: round(peak, 1) for name, peak in peaks.items()} | {
-        "ratio": round(peaks["LRP"] / peaks["autograd"], 3)
-    }
+    ratio = peaks["LRP"] / peaks["autograd"]
+    yield _named(SHAPES[2]), {name: round(peak, 1) for name, peak in peaks.items()} | {"ratio": round(ratio, 3)}
 
 
 def _peak(name: str, device: str) -> float:
@@ -197,28 +200,23 @@ def _peak(name: str, device: str) -> float:
     return peak() - before
 
 
+PARTS: dict[str, Callable[[Config], Rows]] = {
+    "LRP by forward + backward": against_autograd,
+    "times faster": against_others,
+    "microseconds a step and sequence": scaling,
+    "MiB at the peak": peak_memory,
+}
+
+
 def main(config: Config) -> None:
-    """Measure, print and write the table, one part after the other."""
+    """Measure, print and write the rows, one after the other."""
     torch.set_num_threads(config.threads)
-    result: dict[str, Any] = {
-        "command": "python scripts/benchmark_lrp.py",
-        "config": {name: str(value) for name, value in asdict(config).items()},
-        "versions": environment_versions(),
-    }
-    parts: dict[str, Callable[[], Any]] = {
-        f"LRP / (forward + backward of the same nn.LSTM), B, T, F, H = {shape}": partial(
-            against_autograd, shape, config
-        )
-        for shape in SHAPES
-    }
-    parts["times faster than"] = partial(against_others, config)
-    parts["microseconds a step and sequence"] = partial(scaling, config)
-    parts["MiB at the peak, B, T, F, H = 64, 1000, 32, 64"] = partial(peak_memory, config)
-    config.output.parent.mkdir(parents=True, exist_ok=True)
-    for name, measure in parts.items():
-        result[name] = measure()
-        print(name, result[name], flush=True)
-        config.output.write_text(json.dumps(result, indent=2) + "\n")
+    table = ResultTable(config.output)
+    for part, measure in PARTS.items():
+        for case, numbers in measure(config):
+            print(part, case, numbers, flush=True)
+            key = {"device": config.device, "threads": config.threads, "part": part, "case": case}
+            table.add([key | {"rounds": config.rounds} | numbers | provenance()])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
 python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone "causal, accumulator" \
-    --timesteps 50000 --turns 25 --output results/sac_cost.json
+    --timesteps 50000 --turns 25
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.
@@ -10,11 +10,9 @@ the time of the processor, which other processes disturb less, is given beside t
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from agents.deep.presets import AgentConfig, Credit, build_agent, redistribution_of
 from rudder_lrp.lstm import Structure
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
-from studies.versions import environment_versions
+from studies.provenance import provenance
+from studies.results import FOLDER, ResultTable
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Options:
     """The steps are taken in so many turns, one agent after the other."""
     seed: int = 0
     """Of all agents."""
-    output: Path = Path("results/sb3_cost.json")
-    """Where the numbers go."""
+    output: Path = FOLDER / "cost.jsonl"
+    """The result table, a row an agent."""
 
 
 def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
@@ -122,14 +121,10 @@ def main() -> None:
         agents = measure(options)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    result = {
-        "command": shlex.join(["python", *sys.argv]),
-        "options": asdict(options) | {"output": options.output.name},
-        "versions": environment_versions(),
-        "agents": agents,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    settings = {name: getattr(options, name) for name in ("env", "algo", "n_envs", "timesteps", "turns", "seed")}
+    ResultTable(options.output).add(
+        settings | {"agent": name} | numbers | provenance() for name, numbers in agents.items()
+    )
     print(f"written to {options.output}")
 
 

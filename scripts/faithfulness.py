@@ -4,29 +4,29 @@
 
 Two tasks: one-cell LSTMs that add or subtract two marked numbers (after Arras et al. 2019), and sums over marked steps,
 where all methods are compared by length (credit, deletion and insertion curves, cost) and LRP-all by forget bias and
-structure. Each finished piece is kept under `--runs`, so that an interrupted run goes on where it stopped. The tables
-go between the markers of the page, the figures beside it.
+structure. Each finished piece becomes rows of `results/faithfulness.jsonl`, so that an interrupted run goes on where
+it stopped. The tables go between the markers of the page, the figures beside it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shlex
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
 
-from studies.faithfulness import figures, tables
+from studies.faithfulness import tables
+from studies.faithfulness.figures import write_figures
 from studies.faithfulness.study import ArithmeticStudy, SequenceStudy, measure_arithmetic, measure_recipe
-from studies.versions import environment_versions
+from studies.pages import fill
+from studies.provenance import provenance
+from studies.results import FOLDER, ResultTable, Row, fingerprint
 
 
 @dataclass(frozen=True)
@@ -35,80 +35,84 @@ class Options:
 
     quick: bool = False
     """A small version of everything, to see that it runs; its numbers mean nothing."""
-    runs: Path = Path("runs/faithfulness")
-    """Finished pieces, kept for resuming."""
-    output: Path = Path("results/faithfulness.json")
-    """The result file."""
+    results: Path = FOLDER
+    """Folder of the result table."""
     page: Path = Path("docs/faithfulness.md")
     """The page that gets the tables; the figures lie beside it."""
 
 
-def run(options: Options) -> dict[str, Any]:
-    """Measure what is not there yet and collect everything."""
-    arithmetic = ArithmeticStudy.quick() if options.quick else ArithmeticStudy()
-    sequences = SequenceStudy.quick() if options.quick else SequenceStudy()
-    results: dict[str, Any] = {"arithmetic": {}, "sequences": []}
+@dataclass(frozen=True)
+class Piece:
+    """A part of the study that is measured in one go."""
+
+    name: str
+    settings: dict[str, Any]
+    measure: Callable[[], list[Row]]
+
+    def rows(self) -> Iterator[Row]:
+        """Measure it."""
+        for row in self.measure():
+            name = f"{self.name}, T = {row['length']}" if "length" in row else self.name
+            yield {"piece": name, "settings": fingerprint(self.settings)} | _rounded(row) | provenance("captum")
+
+
+def pieces(arithmetic: ArithmeticStudy, sequences: SequenceStudy) -> Iterator[Piece]:
+    """All of both tasks."""
     for task in ("addition", "subtraction"):
-        results["arithmetic"][task] = _kept(
-            options.runs,
-            f"arithmetic_{task}",
-            asdict(arithmetic),
-            lambda task=task: measure_arithmetic(arithmetic, task),
-        )
+        yield Piece(task, asdict(arithmetic), lambda task=task: [measure_arithmetic(arithmetic, task)])
     for recipe, methods in sequences.jobs():
         settings = {"recipe": asdict(recipe), "methods": methods, "lengths": sequences.lengths, "seed": sequences.seed}
-        name = f"{recipe.structure}_{recipe.forget_bias:g}_{recipe.seed}"
-        results["sequences"].append(
-            _kept(options.runs, name, settings, lambda r=recipe, m=methods: measure_recipe(sequences, r, m))
-        )
-    return results
+        name = f"{recipe.structure}, forget bias {recipe.forget_bias:g}, seed {recipe.seed}"
+        yield Piece(name, settings, lambda r=recipe, m=methods: measure_recipe(sequences, r, m))
 
 
-def _kept(folder: Path, name: str, settings: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Load a finished piece, or make it."""
-    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    path = folder / f"{name}_{fingerprint}.json"
-    if not path.is_file():
-        start = time.process_time()
-        result = measure()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(result))
-        partial.replace(path)
-        print(f"{name:<24} {time.process_time() - start:7.1f} processor seconds", flush=True)
-    kept: dict[str, Any] = json.loads(path.read_text(), parse_constant=lambda _: None)  # where LRP-prop overflowed
-    return kept
+def run(options: Options) -> None:
+    """Measure what is not there yet.
+
+    Raises:
+        ValueError: if a quick run is to replace true results, or the table cannot be read.
+    """
+    if options.quick and options.results == FOLDER:
+        raise ValueError("the numbers of a quick run mean nothing; give it --results and --page of its own")
+    arithmetic = ArithmeticStudy.quick() if options.quick else ArithmeticStudy()
+    sequences = SequenceStudy.quick() if options.quick else SequenceStudy()
+    table = ResultTable(options.results / "faithfulness.jsonl")
+    done = {(row["piece"].partition(", T = ")[0], row["settings"]) for row in table.rows()}
+    for piece in pieces(arithmetic, sequences):
+        if (piece.name, fingerprint(piece.settings)) not in done:
+            start = time.process_time()
+            table.add(list(piece.rows()))
+            print(f"{piece.name:<40} {time.process_time() - start:7.1f} processor seconds", flush=True)
 
 
-def write(options: Options, results: dict[str, Any]) -> None:
-    """Write the result file, the tables into the page and the figures beside it."""
-    record = {
-        "command": shlex.join(["python", *sys.argv]),
-        "versions": environment_versions() | {"captum": version("captum")},
-        **results,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(_rounded(record), allow_nan=False) + "\n")
-    tables.fill(options.page, record)
-    for name, draw in figures.FIGURES.items():
-        draw(results).savefig(options.page.with_name(f"faithfulness_{name}.png"), dpi=110)
-    print(f"written to {options.output}, {options.page} and the figures beside it")
+def write(options: Options) -> None:
+    """Write the tables into the page and the figures beside it."""
+    results = tables.results(options.results)
+    options.page.write_text(fill(options.page.read_text(), {name: t(results) for name, t in tables.TABLES.items()}))
+    write_figures(options.page.parent, results)
+    print(f"written to {options.page} and the figures beside it")
 
 
 def _rounded(value: Any) -> Any:
-    """The same with five significant digits."""
+    """The same with five significant digits, and None where a number overflowed."""
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
+        return {str(key): _rounded(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_rounded(part) for part in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run from the command line; a mistake in the arguments ends in one sentence and exit status 1."""
     options = tyro.cli(Options)
     torch.set_num_threads(1)
-    write(options, run(options))
+    try:
+        run(options)
+        write(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,11 @@ import numpy as np
 from agents.tabular.credits import Credit, CreditConfig
 from agents.tabular.learners import DirectQ, Learner, MonteCarlo
 from agents.tabular.lockstep import Rollout
-from envs.finite import FiniteEnv, Floats
+from agents.tabular.observed import Observed
+from envs.finite import Floats
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
-
-
-def observe(env: FiniteEnv, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What `env` shows of the states `[N, T + 1]` of N episodes, `[N, T + 1, D]`."""
-    times = np.broadcast_to(np.linspace(0.0, 1.0, states.shape[1])[:, None], (*states.shape, 1))
-    bits = rng.integers(2, size=(*states.shape, env.distractors))
-    return np.concatenate([env.model.view[states], bits, times], axis=2).astype(np.float32)
 
 
 class CreditedAgent:
@@ -31,31 +25,33 @@ class CreditedAgent:
     After each round of training the latest episodes are redistributed and learnt from anew.
 
     Args:
-        env: the task.
+        task: what is known of it.
         credit: redistributes.
         seed: of the tables.
         learning_rate: of the table of redistributed reward.
         plain_learning_rate: of the table of the environment's own reward, as without credit.
         config: see `CreditConfig`.
+        initial: value of everything before it was tried.
     """
 
     def __init__(
         self,
-        env: FiniteEnv,
+        task: Observed,
         credit: Credit,
         seed: int,
         learning_rate: float = 0.1,
         plain_learning_rate: float = 0.1,
         config: CreditConfig | None = None,
+        initial: float = 0.0,
     ) -> None:
-        self.env, self.credit, self.seed, self.config = env, credit, seed, config or CreditConfig()
+        self.task, self.credit, self.seed, self.config = task, credit, seed, config or CreditConfig()
         self.episodes = 0
         self.latest: list[tuple[Rollout, list[Lesson]]] = []
         """The latest episodes, and what a predictor sees of them."""
-        self._features = TransitionFeatures(env.observation_space, env.action_space, self.config.encoding)
+        self._features = TransitionFeatures(task.observation_space, task.action_space, self.config.encoding)
         self._rng = np.random.default_rng([seed, 2])
-        self._plain = MonteCarlo(env.model, [seed], plain_learning_rate)
-        self._credited = DirectQ(env.model, [seed], learning_rate)
+        self._plain = MonteCarlo(task.shape, [seed], plain_learning_rate, initial=initial)
+        self._credited = DirectQ(task.shape, [seed], learning_rate, initial=initial)
 
     @property
     def values(self) -> Floats:
@@ -77,7 +73,7 @@ class CreditedAgent:
 
     def lessons(self, rollout: Rollout) -> list[Lesson]:
         """The episodes as a predictor sees them; their payment is the one at the last step, the others came in time."""
-        seen = observe(self.env, rollout.states, self._rng)
+        seen = self.task.show(rollout.states, self._rng)
         lessons = []
         for at, n in enumerate(rollout.lengths):
             rewards = rollout.rewards[at, :n]

@@ -11,15 +11,15 @@ import torch
 
 from agents.tabular.learners import returns_to_go
 from agents.tabular.lockstep import Rollout
-from envs.finite import FiniteEnv, Floats
-from rudder_lrp.episodes.features import Encoding
+from agents.tabular.observed import Observed
+from envs.finite import Floats
+from rudder_lrp.episodes.features import Encoding, TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
-from rudder_lrp.redistribution import Redistributor
-from rudder_lrp.redistribution.randomized import RandomizedDecomposition
+from rudder_lrp.redistribution import RandomizedConfig, RandomizedRedistributor, Redistributor
 
 Build = Callable[[ReturnPredictor], Redistributor]
 """From a predictor to the redistribution that explains it."""
@@ -100,7 +100,7 @@ class PredictorCredit(Credit):
     """A return predictor, trained on the way, and a redistribution that explains it.
 
     Args:
-        env: the task.
+        task: for its spaces.
         build: the redistribution.
         structure: of the predictor's LSTM.
         seed: of predictor and lessons.
@@ -108,12 +108,12 @@ class PredictorCredit(Credit):
     """
 
     def __init__(
-        self, env: FiniteEnv, build: Build, structure: Structure | str, seed: int, config: CreditConfig
+        self, task: Observed, build: Build, structure: Structure | str, seed: int, config: CreditConfig
     ) -> None:
         self.config = config
         predictor = ReturnPredictor.for_spaces(
-            env.observation_space,
-            env.action_space,
+            task.observation_space,
+            task.action_space,
             structure=structure,
             hidden_size=config.hidden_size,
             members=1,
@@ -158,14 +158,9 @@ class PredictorCredit(Credit):
         first = np.stack([lesson.features[:1] for lesson in self.online.lessons.training])
         return float(predictor.in_return_units(predictor(torch.from_numpy(first))).mean())
 
-    @torch.no_grad()
     def contributions(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
         """See `Credit.contributions`."""
-        credit = np.zeros_like(rollout.rewards)
-        for start in range(0, len(lessons), 64):
-            batch = LessonBatch.collate(lessons[start : start + 64])
-            found = self.redistributor.contributions(batch.features, batch.lengths).double().numpy()
-            credit[start : start + 64, : found.shape[1]] = found
+        credit = contributions_of(self.redistributor, lessons, rollout.rewards.shape[1])
         credit[:, 0] -= self._expected - self.online.predictor.expected_return
         return credit
 
@@ -187,21 +182,25 @@ class RandomizedCredit(LookingAhead):
     """Randomized return decomposition (Ren et al. 2022): a reward model of single steps, trained on the way.
 
     Args:
-        env: the task.
+        task: for its spaces.
         seed: of model and lessons.
-        config: see `CreditConfig`.
+        config: see `CreditConfig`; a small model that learns as fast as the predictors do.
     """
 
-    def __init__(self, env: FiniteEnv, seed: int, config: CreditConfig) -> None:
-        self.config = config
+    def __init__(self, task: Observed, seed: int, config: CreditConfig) -> None:
+        self.config, training = config, config.training
         self.lessons = LessonBuffer(config.capacity, holdout_capacity=config.held_out, seed=seed)
-        self.model = RandomizedDecomposition(config.training, seed)
+        self.redistributor = RandomizedRedistributor(
+            TransitionFeatures(task.observation_space, task.action_space, config.encoding),
+            config=RandomizedConfig((64,), training.learning_rate, batch_size=training.batch_size, unbiased=True),
+            seed=seed,
+        )
         self._next_round = config.train_every
 
     @property
     def q(self) -> float:
         """See `Credit.q`: 1 once it was trained; the method knows no trust."""
-        return float(self.model.trained)
+        return float(not np.isnan(self.explained_variance))
 
     def learn(self, rollout: Rollout, lessons: list[Lesson], episodes: int) -> bool:
         """See `Credit.learn`."""
@@ -210,20 +209,23 @@ class RandomizedCredit(LookingAhead):
         if episodes < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
         self._next_round = episodes + max(self.config.train_every, episodes // 4)
-        self.model.train(self.lessons)
-        self.explained_variance = self.model.explained_variance(self.lessons.held_out)
+        self.redistributor.fit(self.lessons.training, self.config.training.updates)
+        self.explained_variance = self._explained(self.lessons.held_out)
         return True
+
+    def _explained(self, lessons: list[Lesson]) -> float:
+        """Share of the variance of the returns that the sums of the rewards explain."""
+        returns = np.array([lesson.episode_return for lesson in lessons])
+        errors = returns - contributions_of(self.redistributor, lessons, max(map(len, lessons))).sum(axis=1)
+        return 1.0 - float(np.square(errors).mean() / returns.var()) if returns.var() else float("-inf")
 
     def contributions(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
         """See `Credit.contributions`."""
-        credit = np.zeros_like(rollout.rewards)
-        for row, lesson in zip(credit, lessons, strict=True):
-            row[: len(lesson)] = self.model.rewards(lesson)
-        return credit
+        return contributions_of(self.redistributor, lessons, rollout.rewards.shape[1])
 
 
 class UniformCredit(Credit):
-    """`r_t = G / T` (IRCR, Gangwani et al. 2020), of the whole return."""
+    """`r_t = G / T`, of the whole return."""
 
     def contributions(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
         """See `Credit.contributions`."""
@@ -233,6 +235,17 @@ class UniformCredit(Credit):
     def redistribute(self, rollout: Rollout, lessons: list[Lesson]) -> Floats:
         """See `Credit.redistribute`; here all of the return is redistributed."""
         return self.contributions(rollout, lessons)
+
+
+@torch.no_grad()
+def contributions_of(redistributor: Redistributor, lessons: list[Lesson], steps: int) -> Floats:
+    """Contributions of N lessons, `[N, steps]`; zero beyond the end."""
+    credit = np.zeros((len(lessons), steps))
+    for start in range(0, len(lessons), 64):
+        batch = LessonBatch.collate(lessons[start : start + 64])
+        found = redistributor.contributions(batch.features, batch.lengths).double().numpy()
+        credit[start : start + 64, : found.shape[1]] = found
+    return credit
 
 
 def paid_on_the_way(rollout: Rollout) -> Floats:

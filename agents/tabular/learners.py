@@ -11,23 +11,29 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from agents.tabular.lockstep import Rollout
-from envs.finite import FiniteModel, Floats
+from envs.finite import Floats
+
+Shape = tuple[int, int, int]
+"""Steps, states and actions of a table."""
 
 
 class Learner(ABC):
     """Tables `[G, T, S, A]` of G agents, moved towards targets after each episode.
 
     Args:
-        model: the rules, for the shape.
+        shape: steps, states and actions.
         seeds: one an agent; they break the ties among the initial values.
         learning_rate: share of the error that an update takes back.
         lambda_: how far rewards reach back; unused by rules without traces.
+        initial: value of everything; a high one lets everything be tried.
     """
 
-    def __init__(self, model: FiniteModel, seeds: list[int], learning_rate: float = 0.1, lambda_: float = 0.9) -> None:
+    def __init__(
+        self, shape: Shape, seeds: list[int], learning_rate: float = 0.1, lambda_: float = 0.9, initial: float = 0.0
+    ) -> None:
         self.learning_rate = learning_rate
         self.lambda_ = lambda_
-        self.values = np.stack([1e-6 * np.random.default_rng([seed, 1]).random(model.shape) for seed in seeds])
+        self.values = np.stack([initial + 1e-6 * np.random.default_rng([seed, 1]).random(shape) for seed in seeds])
 
     def learn(self, rollout: Rollout) -> None:
         """Learn from one episode of each agent."""
@@ -116,8 +122,10 @@ class LookBack(SarsaLambda):
     The potential P is a Monte Carlo estimate of the action values, learnt on the way.
     """
 
-    def __init__(self, model: FiniteModel, seeds: list[int], learning_rate: float = 0.1, lambda_: float = 0.9) -> None:
-        super().__init__(model, seeds, learning_rate, lambda_)
+    def __init__(
+        self, shape: Shape, seeds: list[int], learning_rate: float = 0.1, lambda_: float = 0.9, initial: float = 0.0
+    ) -> None:
+        super().__init__(shape, seeds, learning_rate, lambda_, initial)
         self._potential = np.zeros_like(self.values)
 
     def learn(self, rollout: Rollout) -> None:

@@ -1,17 +1,22 @@
 """Episodes to rewards with the same sum: one file a method, one base that guarantees the sum."""
 
 from rudder_lrp.redistribution.attributed import AttributionRedistributor
-from rudder_lrp.redistribution.base import Redistributor, Residual, place_residual
+from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, place_residual
 from rudder_lrp.redistribution.difference import DifferenceRedistributor
 from rudder_lrp.redistribution.lrp import LRPRedistributor
+from rudder_lrp.redistribution.randomized import RandomizedConfig, RandomizedRedistributor
 from rudder_lrp.redistribution.stream import ContributionStream
-from rudder_lrp.redistribution.uniform import UniformRedistributor
+from rudder_lrp.redistribution.uniform import IRCRRedistributor, UniformRedistributor
 
 __all__ = [
     "AttributionRedistributor",
     "ContributionStream",
     "DifferenceRedistributor",
+    "IRCRRedistributor",
     "LRPRedistributor",
+    "PredictorRedistributor",
+    "RandomizedConfig",
+    "RandomizedRedistributor",
     "Redistributor",
     "Residual",
     "UniformRedistributor",

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from rudder_lrp.attribution.protocol import Attribution
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution.base import Redistributor, Residual
+from rudder_lrp.redistribution.base import PredictorRedistributor, Residual
 
 
-class AttributionRedistributor(Redistributor):
+class AttributionRedistributor(PredictorRedistributor):
     """A step earns what an attribution gives its features for the prediction at the last step.
 
     Args:

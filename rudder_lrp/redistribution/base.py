@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
@@ -42,13 +43,17 @@ def place_residual(contributions: Rewards, episode_return: float, residual: Resi
 class Redistributor(ABC):
     """Turns episodes into rewards, one a step, that sum to each episode's true return.
 
-    A step earns what it was paid on the way and what it contributed to the prediction of the rest. The first one also
-    earns what was expected before it, the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4),
-    so the last one is left with no more than the error of the prediction.
+    A step earns what it keeps of its own reward and what it contributed to the rest. The first one also earns what was
+    expected before it, the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4), so the residual
+    is no more than what the contributions miss.
+
+    Args:
+        features: how transitions are encoded.
+        residual: which steps take what is left of the true return.
     """
 
-    def __init__(self, predictor: ReturnPredictor, residual: Residual | str = Residual.LAST) -> None:
-        self.predictor = predictor
+    def __init__(self, features: TransitionFeatures, residual: Residual | str = Residual.LAST) -> None:
+        self.features = features
         self.residual = Residual(residual)
 
     @property
@@ -58,22 +63,31 @@ class Redistributor(ABC):
 
     @abstractmethod
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """What each step contributed to the prediction of what is outstanding, in return units.
+        """What each step contributed to what is redistributed, in return units.
 
         `[B, T, F]` features, not normalised, and `[B]` lengths to `[B, T]`; zero beyond the length.
         """
 
-    def differences(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """What each step changed in the predicted return, `[B, T]`; the first one, against the readout's bias."""
-        return self._member_differences(features, lengths).mean(dim=2)
+    @property
+    def expected_return(self) -> float:
+        """What was expected before the first step, which no step has contributed."""
+        return 0.0
+
+    def predictions(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """What was outstanding after each step as far as is known, `[B, T]`, in return units."""
+        return self.expected_return + self.contributions(features, lengths).cumsum(dim=1)
+
+    def kept(self, lesson: Lesson) -> Rewards:
+        """What of its own reward each step keeps, `[T]`: none, where all of the return is redistributed."""
+        return np.zeros(len(lesson))
+
+    def lessons(self, episodes: Sequence[Episode | Lesson]) -> list[Lesson]:
+        """The episodes, encoded."""
+        return [e if isinstance(e, Lesson) else Lesson.from_episode(e, self.features) for e in episodes]
 
     def deviation(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Standard deviation among the predictor's members of what each step changed, `[B, T]`."""
-        return spread(self._member_differences(features, lengths))
-
-    def _member_differences(self, features: Tensor, lengths: Tensor) -> Tensor:
-        changes = self.predictor.member_changes(features)
-        return self.predictor.return_scale * changes.double() * valid_steps(lengths, changes.shape[1])[..., None]
+        """Standard deviation of each contribution, `[B, T]`; zero, where nothing says how sure it is."""
+        return torch.zeros(features.shape[:2], dtype=torch.float64)
 
     @overload
     def redistribute(
@@ -90,15 +104,14 @@ class Redistributor(ABC):
     ) -> list[Rewards] | tuple[list[Rewards], list[Rewards]]:
         """Redistribute the return of finished episodes: one `[T]` array each, summing to its return.
 
-        What the members of the predictor do not agree on is withheld and left to the residual.
+        What the members of a predictor do not agree on is withheld and left to the residual.
 
         Args:
             episodes: finished ones.
             batch_size: how many are explained at once.
             return_uncertainty: whether to return, too, the standard deviation of each step's credit, `[T]` each.
         """
-        features = self.predictor.features
-        lessons = [e if isinstance(e, Lesson) else Lesson.from_episode(e, features) for e in episodes]
+        lessons = self.lessons(episodes)
         rewards: list[Rewards] = []
         uncertainty: list[Rewards] = []
         for start in range(0, len(lessons), batch_size):
@@ -113,10 +126,48 @@ class Redistributor(ABC):
         contributions = self.contributions(batch.features, batch.lengths).double()
         deviation = self.deviation(batch.features, batch.lengths)
         handed = shrunk(contributions, deviation).numpy()
-        handed[:, 0] += self.predictor.expected_return
+        handed[:, 0] += self.expected_return
         rewards = [
-            place_residual(row[: len(lesson)] + lesson.paid, lesson.episode_return, self.residual)
+            place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual)
             for row, lesson in zip(handed, lessons, strict=True)
         ]
         bars = CALIBRATION * deviation.numpy()
         return rewards, [row[: len(lesson)] for row, lesson in zip(bars, lessons, strict=True)]
+
+
+class PredictorRedistributor(Redistributor):
+    """Redistributes what a return predictor predicts: what was paid on the way stays where it is.
+
+    Args:
+        predictor: whose prediction is explained.
+        residual: which steps take what is left of the true return.
+    """
+
+    def __init__(self, predictor: ReturnPredictor, residual: Residual | str = Residual.LAST) -> None:
+        super().__init__(predictor.features, residual)
+        self.predictor = predictor
+
+    @property
+    def expected_return(self) -> float:
+        """See `Redistributor.expected_return`: the readout's bias."""
+        return self.predictor.expected_return
+
+    def predictions(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """See `Redistributor.predictions`."""
+        return self.predictor.in_return_units(self.predictor(features))
+
+    def kept(self, lesson: Lesson) -> Rewards:
+        """See `Redistributor.kept`: what was paid before the last step."""
+        return lesson.paid
+
+    def differences(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """What each step changed in the predicted return, `[B, T]`; the first one, against the readout's bias."""
+        return self._member_differences(features, lengths).mean(dim=2)
+
+    def deviation(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Standard deviation among the predictor's members of what each step changed, `[B, T]`."""
+        return spread(self._member_differences(features, lengths))
+
+    def _member_differences(self, features: Tensor, lengths: Tensor) -> Tensor:
+        changes = self.predictor.member_changes(features)
+        return self.predictor.return_scale * changes.double() * valid_steps(lengths, changes.shape[1])[..., None]

@@ -8,10 +8,10 @@ from torch import Tensor
 from rudder_lrp.lrp.attribution import LRP, Explanation, Reads
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution.base import Redistributor, Residual
+from rudder_lrp.redistribution.base import PredictorRedistributor, Residual
 
 
-class LRPRedistributor(Redistributor):
+class LRPRedistributor(PredictorRedistributor):
     """The relevance of each step for the prediction at the last step.
 
     Without recurrent cell input the prediction telescopes over the steps, and each change of it can be settled where it

@@ -1,19 +1,22 @@
-"""Every step earns the same: guidance rewards without any model."""
+"""Every step earns the same, or what episodes with the same transition returned: rewards without a trained model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.features import Features, TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lrp.sequences import valid_steps
-from rudder_lrp.redistribution.base import Redistributor, Rewards
+from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, Rewards
 
 
-class UniformRedistributor(Redistributor):
-    """`r_t = G / T` (IRCR, Gangwani et al. 2020): the rival that does not use the predictor it has."""
+class UniformRedistributor(PredictorRedistributor):
+    """`r_t = G / T`, the uniform decomposition of the return: the rival that does not use the predictor it has."""
 
     @property
     def causal(self) -> bool:
@@ -29,3 +32,60 @@ class UniformRedistributor(Redistributor):
     def _redistribute_batch(self, lessons: Sequence[Lesson]) -> tuple[list[Rewards], list[Rewards]]:
         shares = [np.full(len(lesson), lesson.episode_return / len(lesson)) for lesson in lessons]
         return shares, [np.zeros(len(lesson)) for lesson in lessons]
+
+
+class IRCRRedistributor(Redistributor):
+    """Iterative relative credit refinement (Gangwani et al. 2020): a transition earns what its episodes returned.
+
+    The guidance reward of a step is `(G - G_min) / (G_max - G_min)` of its episode, averaged over all episodes that
+    were given to `fit` and visit the same transition. It lies in [0, 1] and sums to nothing in particular. So what is
+    redistributed is its share of the return, `(G_min + guidance * (G_max - G_min)) / T`, and the residual, spread
+    evenly, makes the sum the true return: differences between steps are the method's, their common level is not. Where
+    no transition is visited twice, as in continuous spaces, nothing but `G / T` is left.
+
+    Args:
+        features: how transitions are encoded; those with the same features are the same.
+        residual: which steps take what is left of the true return.
+    """
+
+    def __init__(self, features: TransitionFeatures, residual: Residual | str = Residual.SPREAD) -> None:
+        super().__init__(features, residual)
+        self.lowest, self.highest = 0.0, 0.0
+        self._guidance: dict[bytes, float] = {}
+        self._usual = 0.0
+
+    @property
+    def causal(self) -> bool:
+        """Never: the length is known at the end."""
+        return False
+
+    def fit(self, episodes: Sequence[Episode | Lesson]) -> None:
+        """Take over what these episodes returned, in place of what was known.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        lessons = self.lessons(episodes)
+        if not lessons:
+            raise ValueError("no episodes to learn from; give at least one")
+        returns = np.array([lesson.episode_return for lesson in lessons])
+        self.lowest, self.highest = float(returns.min()), float(returns.max())
+        relative = (returns - self.lowest) / ((self.highest - self.lowest) or 1.0)
+        visits: dict[bytes, list[float]] = {}
+        for lesson, value in zip(lessons, relative, strict=True):
+            for step in lesson.features:
+                visits.setdefault(step.tobytes(), []).append(float(value))
+        self._guidance = {step: float(np.mean(values)) for step, values in visits.items()}
+        self._usual = float(relative.mean())
+
+    def guidance(self, features: Features) -> Rewards:
+        """Guidance rewards of steps `[T, F]`, `[T]`; of transitions that were never seen, that of the mean episode."""
+        return np.array([self._guidance.get(step.tobytes(), self._usual) for step in features])
+
+    def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """See `Redistributor.contributions`."""
+        shares = torch.zeros(features.shape[:2], dtype=torch.float64)
+        for row, steps, length in zip(shares, features.numpy(), lengths.tolist(), strict=True):
+            known = self.guidance(steps[:length])
+            row[:length] = torch.from_numpy(self.lowest + known * (self.highest - self.lowest)) / length
+        return shares

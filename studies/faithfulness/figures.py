@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from studies.drawing import save
 from studies.faithfulness.tables import by_kind, compared_networks, mean, prediction
 
 Results = Mapping[str, Any]
@@ -122,3 +124,9 @@ FIGURES: Mapping[str, Callable[[Results], Figure]] = {
     "curves": curves,
     "structures": structures,
 }
+
+
+def write_figures(folder: Path, results: Results) -> None:
+    """Draw all figures into a folder."""
+    for name, draw in FIGURES.items():
+        save(draw(results), folder / f"faithfulness_{name}.png")

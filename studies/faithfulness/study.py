@@ -23,6 +23,7 @@ from studies.faithfulness.measures import (
     reference_orders,
     step_scores,
 )
+from studies.faithfulness.tables import STRUCTURES
 
 SIGNS = {"addition": 1, "subtraction": -1}
 SHOWN = 60  # problems of the scatter plot
@@ -77,7 +78,7 @@ class SequenceStudy:
     def jobs(self) -> Iterator[tuple[marked_sum.Recipe, list[str]]]:
         """Each network to train with the methods that explain it."""
         for seed in self.seeds:
-            for structure in (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR):
+            for structure in STRUCTURES:
                 for bias in (0.0,) if structure is Structure.ACCUMULATOR else self.biases:
                     compared = bias == self.compared_bias
                     methods = list(SEQUENCE_METHODS) if compared else list(LRPS)
@@ -134,20 +135,17 @@ def _shown(parameters: Tensor, problems: arithmetic.Problems) -> dict[str, Any]:
     return {"numbers": few.numbers.T.tolist(), "relevances": relevances}
 
 
-def measure_recipe(study: SequenceStudy, recipe: marked_sum.Recipe, methods: list[str]) -> dict[str, Any]:
-    """Train one network and score its explanations at all lengths."""
+def measure_recipe(study: SequenceStudy, recipe: marked_sum.Recipe, methods: list[str]) -> list[dict[str, Any]]:
+    """Train one network and score its explanations, length by length."""
     network = marked_sum.train(recipe)
     generator = torch.Generator().manual_seed(study.seed)
-    lengths = {
-        length: _measure_length(study, network, marked_sum.sample(count, length, generator), methods)
+    kind = {"structure": str(recipe.structure), "forget_bias": recipe.forget_bias, "seed": recipe.seed}
+    return [
+        kind
+        | {"length": length}
+        | _measure_length(study, network, marked_sum.sample(count, length, generator), methods)
         for length, count in study.lengths.items()
-    }
-    return {
-        "structure": str(recipe.structure),
-        "forget_bias": recipe.forget_bias,
-        "seed": recipe.seed,
-        "lengths": lengths,
-    }
+    ]
 
 
 def _measure_length(

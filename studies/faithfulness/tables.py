@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -11,25 +10,42 @@ from typing import Any
 
 import numpy as np
 
+from rudder_lrp.lstm import Structure
+from studies.pages import table
+from studies.results import ResultTable
+
 Results = Mapping[str, Any]
 Networks = Sequence[Mapping[str, Any]]
 Measure = Callable[[Mapping[str, Any]], Any]
 
+STRUCTURES = (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR)
 
-def fill(page: Path, results: Results) -> None:
-    """Replace what stands between `<!-- NAME -->` and `<!-- end -->` by the table of that name."""
-    text = page.read_text() if page.is_file() else "\n\n".join(f"<!-- {name} -->\n<!-- end -->" for name in TABLES)
-    for name, table in TABLES.items():
-        block = f"<!-- {name} -->\n{table(results)}\n<!-- end -->"
-        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text)
+
+def results(folder: Path) -> Results:
+    """What the result table holds: of the arithmetic by task, and of each network by length."""
+    rows = ResultTable(folder / "faithfulness.jsonl").rows()
+    networks: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted((row for row in rows if "length" in row), key=itemgetter("seed", "length")):
+        recipe = {name: row[name] for name in ("structure", "forget_bias", "seed")}
+        network = networks.setdefault(tuple(recipe.values()), recipe | {"lengths": {}})
+        network["lengths"][str(row["length"])] = row
+    order = [str(structure) for structure in STRUCTURES]
+    sequences = sorted(
+        networks.values(), key=lambda found: (found["seed"], order.index(found["structure"]), found["forget_bias"])
+    )
+    return {
+        "arithmetic": {row["piece"]: row for row in rows if "length" not in row},
+        "sequences": sequences,
+        "rows": rows,
+    }
 
 
 def provenance(results: Results) -> str:
-    """The command, and what it ran with."""
-    versions = ", ".join(f"{name} {value}" for name, value in results["versions"].items())
-    return f"Made by `{results['command']}` ({versions})."
+    """The commands, and what they ran with."""
+    made = {
+        f"`{row['command']}` ({row['versions']}; {row['machine']}; {row['commit']})": None for row in results["rows"]
+    }
+    return f"Made by {'; '.join(made)}."
 
 
 def arithmetic(results: Results) -> str:
@@ -102,12 +118,6 @@ def structures(results: Results) -> str:
         lengths = networks[0]["lengths"]
         rows.append([label, *(f"{prediction(networks, n):.2f} / {e}" for n, e in zip(lengths, explained, strict=True))])
     return table(_head("network", results["sequences"]), rows)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """In Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def by_kind(results: Results) -> dict[tuple[str, float], list[dict[str, Any]]]:

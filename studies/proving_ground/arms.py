@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from agents.tabular.aligned import AlignedCredit
@@ -15,6 +16,7 @@ from agents.tabular.credits import (
     UniformCredit,
 )
 from agents.tabular.learners import LateMonteCarlo, Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
+from agents.tabular.observed import Observed
 from agents.tabular.oracle import OracleCredit
 from envs.finite import FiniteEnv
 from rudder_lrp.attribution import IntegratedGradients
@@ -109,18 +111,18 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
         )
 
 
-def explained(arm: str) -> tuple[str, Structure, TrainingConfig]:
-    """Credit, structure and the training of the predictor, of a deep arm with credit."""
+def explained(arm: str, training: TrainingConfig) -> tuple[str, Structure, TrainingConfig]:
+    """Credit, structure and the training of the predictor, of a deep arm with credit; all have `training` in common."""
     credit, structure, *third_part = arm.split("/")
-    return credit, Structure(structure), _training(*third_part)
+    return credit, Structure(structure), _training(training, *third_part)
 
 
-def _training(asked: str | None = None) -> TrainingConfig:
+def _training(training: TrainingConfig, asked: str | None = None) -> TrainingConfig:
     if asked is None:
-        return TrainingConfig()
+        return training
     if asked in set(Predicts):
-        return TrainingConfig(predicts=Predicts(asked))
-    return TrainingConfig(variation_weight=float(asked))
+        return replace(training, predicts=Predicts(asked))
+    return replace(training, variation_weight=float(asked))
 
 
 def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: CreditConfig) -> Credit:
@@ -129,9 +131,9 @@ def build_credit(arm: str, env: FiniteEnv, epsilon: float, seed: int, config: Cr
     builders = {
         "oracle": partial(OracleCredit, env.model, epsilon),
         "uniform": UniformCredit,
-        "rrd": partial(RandomizedCredit, env, seed, config),
+        "rrd": partial(RandomizedCredit, Observed.of(env), seed, config),
         "alignment": partial(AlignedCredit, env.model, config),
     }
     if arm in builders:
         return builders[arm]()
-    return PredictorCredit(env, EXPLANATIONS[credit], structure, seed, config)
+    return PredictorCredit(Observed.of(env), EXPLANATIONS[credit], structure, seed, config)

@@ -117,7 +117,7 @@ def handed_credits(redistributor: Redistributor, played: Sequence[PlayedEpisode]
 
     What was expected of an episode before its first step is one constant, the mean, which no step has earned.
     """
-    features = redistributor.predictor.features
+    features = redistributor.features
     lessons = [Lesson.from_episode(Episode(p.observations, p.actions, p.rewards), features) for p in played]
     late = [np.append(np.zeros(len(one) - 1), one.rewards[-1]) for one in lessons]
     moved = [new - lesson.paid for new, lesson in zip(redistributor.redistribute(lessons), lessons, strict=True)]

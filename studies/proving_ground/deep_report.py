@@ -9,7 +9,7 @@ from statistics import fmean
 import envs
 from studies.proving_ground.figures import draw_deep_curves
 from studies.proving_ground.suites import Task
-from studies.proving_ground.tables import Table, markdown, median
+from studies.proving_ground.tables import Table, markdown, median, number
 from studies.proving_ground.trials import Result
 
 _NOTE = """Mean true return of the last 100 training episodes with the lowest and the highest seed, and of evaluation
@@ -64,7 +64,7 @@ def deep_table(tables: Sequence[tuple[Task, Table]]) -> str:
         for arm, results in table.items():
             if found := _finished(results, "final_return"):
                 cells = [cell for key, way in measured for cell in _spread(_finished(results, key), way.get(arm))]
-                seconds = f"{median(results, 'learning_seconds'):.0f}"
+                seconds = number(median(results, "learning_seconds"))
                 rows.append([task.name, arm, str(len(found)), *cells, seconds])
     return markdown(["task", "arm", "seeds", "final return", "way", "evaluation", "way", "s a run"], rows)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.tabular.credited import CreditedAgent
-from agents.tabular.credits import paid_on_the_way
+from agents.tabular.credits import Credit, paid_on_the_way
 from agents.tabular.lockstep import Rollout
 from agents.tabular.oracle import optimal_credit
 from envs.finite import FiniteModel
@@ -19,7 +18,9 @@ def decisive_steps(model: FiniteModel, rollout: Rollout) -> np.ndarray:
     return np.broadcast_to(model.decisive, model.shape)[at]
 
 
-def fidelity_report(agent: CreditedAgent, rollout: Rollout, lessons: list[Lesson], epsilon: float) -> dict[str, float]:
+def fidelity_report(
+    model: FiniteModel, source: Credit, rollout: Rollout, lessons: list[Lesson], epsilon: float
+) -> dict[str, float]:
     """Numbers about the credit of some episodes, means over those that have anything to measure.
 
     The credit of a step is its contribution to the prediction. What the prediction misses of the return, and the mean
@@ -30,9 +31,8 @@ def fidelity_report(agent: CreditedAgent, rollout: Rollout, lessons: list[Lesson
         optimal credit; `steps_moved_back`: how much earlier than what is redistributed its redistribution lies;
         `explained_variance` of the predictor.
     """
-    model = agent.env.model
-    credit = agent.credit.contributions(rollout, lessons)
-    redistributed = agent.credit.redistribute(rollout, lessons) - paid_on_the_way(rollout)
+    credit = source.contributions(rollout, lessons)
+    redistributed = source.redistribute(rollout, lessons) - paid_on_the_way(rollout)
     true, decisive = optimal_credit(model, rollout, epsilon), decisive_steps(model, rollout)
     rows = [(credit[at, :n], true[at, :n], decisive[at, :n]) for at, n in enumerate(rollout.lengths)]
     shares = [credit_fidelity(own, mask) for own, _, mask in rows if mask.any()]
@@ -44,7 +44,7 @@ def fidelity_report(agent: CreditedAgent, rollout: Rollout, lessons: list[Lesson
         "on_decisive": _mean(shares),
         "rank_correlation": _mean(ranks),
         "steps_moved_back": _mean(moved),
-        "explained_variance": round(agent.credit.explained_variance, 4),
+        "explained_variance": round(source.explained_variance, 4),
     }
 
 

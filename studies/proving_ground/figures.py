@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from studies.drawing import save
 from studies.proving_ground.arms import DEEP, LEARNERS
+from studies.proving_ground.curves import at_common_points
 from studies.proving_ground.suites import Task
 from studies.proving_ground.trials import Result
 
@@ -33,7 +35,7 @@ def _arms(members: Sequence[Member]) -> list[str]:
 def _save(figure: Figure, path: Path, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    figure.savefig(path, dpi=110)
+    save(figure, path)
 
 
 def draw_curves(path: Path, members: Sequence[Member]) -> None:
@@ -46,11 +48,11 @@ def draw_curves(path: Path, members: Sequence[Member]) -> None:
             curves = [result["curve"] for result in results if "curve" in result]
             if not curves:
                 continue
-            episodes, returns = np.array(curves, dtype=np.float64).transpose(2, 0, 1)
+            episodes, returns = at_common_points(curves)
             low, middle, high = np.percentile(returns, [25, 50, 75], axis=0)
             style = _style(arms, arm)
-            panel.plot(episodes[0], middle, linewidth=1.4, **style)
-            panel.fill_between(episodes[0], low, high, color=style["color"], alpha=0.12, linewidth=0)
+            panel.plot(episodes, middle, linewidth=1.4, **style)
+            panel.fill_between(episodes, low, high, color=style["color"], alpha=0.12, linewidth=0)
         panel.set(xscale="log", xlabel="episodes", title=task.name)
     panels[0].set_ylabel("expected return of the greedy policy")
     _save(figure, path, max(panels, key=lambda panel: len(panel.get_lines())))

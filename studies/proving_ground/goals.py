@@ -13,7 +13,14 @@ from studies.proving_ground.deep_report import ways
 from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, learning_time, markdown, median, number, quantile_time, times_fewer
 from studies.proving_ground.trials import environment_of
-from studies.proving_ground.watch_repair_report import GOAL, Record, best_rival, credited_summary, median_episodes
+from studies.proving_ground.watch_repair_report import (
+    GOAL,
+    best_rival,
+    credit_medians,
+    credited_runs,
+    median_episodes,
+)
+from studies.results import Row
 
 FIDELITY = 0.8
 """Share of the default's absolute credit that is to lie on decisive steps or beside them."""
@@ -39,12 +46,12 @@ the late payment's variance that the predictor explains, on held-out lessons.
 Tables = Sequence[tuple[Task, Table]]
 
 
-def goals(suites: Mapping[str, Tables], repair: Record | None = None) -> str:
+def goals(suites: Mapping[str, Tables], repair: Sequence[Row] = ()) -> str:
     """The section that says it first.
 
     Args:
         suites: what was found, by the name of the suite.
-        repair: what was found on watch repair.
+        repair: rows of watch repair.
     """
     every = [(name, task, table) for name, tables in suites.items() for task, table in tables if DEFAULT in table]
     tabular = [entry for entry in every if not entry[1].timesteps]
@@ -84,15 +91,16 @@ def _learning(entries: Sequence[tuple[str, Task, Table]]) -> str:
     return markdown(header, rows)
 
 
-def _repair(record: Record) -> str:
-    ours = median_episodes(credited_summary(record))
-    rival, theirs = best_rival(record)
-    row = [f"{GOAL}", number(ours), "met" if ours <= GOAL else "missed", str(len(record["seeds"]))]
+def _repair(repair: Sequence[Row]) -> str:
+    runs = credited_runs(repair)
+    ours = median_episodes(runs)
+    rival, theirs = best_rival(repair)
+    row = [f"{GOAL}", number(ours), "met" if ours <= GOAL else "missed", str(len(runs))]
     header = ["goal", "median with LRP credit", "", "seeds", "best baseline", "times fewer episodes"]
     return markdown(header, [[*row, f"{rival}: {number(theirs)}", f"{theirs / ours:.3g}"]])
 
 
-def _fidelity(entries: Sequence[tuple[str, Task, Table]], repair: Record | None) -> str:
+def _fidelity(entries: Sequence[tuple[str, Task, Table]], repair: Sequence[Row]) -> str:
     rows = []
     for suite, task, table in entries:
         ours, *others = (_share(table, arm) for arm in (DEFAULT, "lrp/accumulator", "difference/markov"))
@@ -106,8 +114,8 @@ def _fidelity(entries: Sequence[tuple[str, Task, Table]], repair: Record | None)
     return markdown(header, rows) + _FIDELITY_NOTE
 
 
-def _repair_fidelity(record: Record) -> list[str]:
-    credit = credited_summary(record)
+def _repair_fidelity(repair: Sequence[Row]) -> list[str]:
+    credit = credit_medians(repair)
     share, of_true_credit = credit["on_decisive"], credit["true_on_decisive"]
     explained = f"{credit['explained_variance']:.2f}"
     cells = [_verdict(share, of_true_credit), explained, _decimals(share), "-", _decimals(of_true_credit)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
 
@@ -44,7 +45,9 @@ class Task:
     Carlo did best with."""
     exploration: Exploration = field(default_factory=Exploration)
     timesteps: int | None = None
-    """Environment steps of a deep agent (PPO); None for tabular agents."""
+    """Environment steps of a deep agent; None for tabular agents."""
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    """What the deep agents have in common, beside the environment."""
     evaluation_episodes: int = 200
     """Episodes that a deep agent plays after training."""
 
@@ -64,10 +67,12 @@ class Suite:
     """Wall time after which a job is given up: all the seeds of a baseline, or one run of an agent with credit."""
     side_seeds: int = 3
     """Seeds of the side arms."""
+    first_seed: int = 0
 
     def seeds_of(self, task: Task, arm: str) -> list[int]:
         """The seeds that an arm runs with."""
-        return list(range(min(self.side_seeds, self.seeds) if arm in task.side_arms else self.seeds))
+        seeds = min(self.side_seeds, self.seeds) if arm in task.side_arms else self.seeds
+        return list(range(self.first_seed, self.first_seed + seeds))
 
 
 _HELD = Exploration(persistence=0.9)
@@ -147,6 +152,7 @@ _FURTHER = tuple(
     )
 )
 _DEEP = ("dense", "none", DEFAULT, "difference/markov", "lrp/leaky/0.02")
+_SAC = AgentConfig(algo="SAC", n_envs=1)
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 SUITES: dict[str, Suite] = {
@@ -179,6 +185,20 @@ SUITES: dict[str, Suite] = {
         (Task("Walker2d-v5", arms=(*_DEEP, "difference/markov/0.02"), timesteps=300_000),),
         seeds=5,
         cap_seconds=2 * 3600.0,
+    ),
+    "off_policy": Suite(
+        tuple(
+            Task(
+                env,
+                arms=("none", "lrp/accumulator", "dense"),
+                timesteps=20_000,
+                agent=_SAC,
+                evaluation_episodes=episodes,
+            )
+            for env, episodes in (("Pendulum-v1", 50), ("InvertedDoublePendulum-v5", 20))
+        ),
+        seeds=5,
+        cap_seconds=3600.0,
     ),
 }
 """By name; `quick` takes under ten minutes on two cores, `held_out` has a deep task that no default was chosen with."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from studies.pages import table
 from studies.proving_ground.trials import Result
 
 Table = dict[str, list[Result]]
@@ -14,9 +15,8 @@ Table = dict[str, list[Result]]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    """A table, and an empty line after it where lines are joined."""
+    return table(header, rows) + "\n"
 
 
 def median(results: Sequence[Result], key: str) -> float:

@@ -1,4 +1,4 @@
-"""One job of a benchmark: train, measure, and say it in numbers that fit a small file."""
+"""One job of a benchmark: train, measure, and say it in numbers that fit a row."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 import agents.deep.runs
-from agents.deep.presets import AgentConfig, Credit, Delay, redistributor_for
+from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of, redistributor_for
 from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
+from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
-from rudder_lrp.redistribution.config import ON_POLICY
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.credit_truth import credit_truth
+from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.suites import Task
@@ -87,7 +88,7 @@ def environment_of(task: Task) -> FiniteEnv:
 def _baselines(job: Job) -> dict[int, Result]:
     task, model = job.task, environment_of(job.task).model
     seeds = list(job.seeds)
-    learner = LEARNERS[job.arm](model, seeds, task.learning_rate)
+    learner = LEARNERS[job.arm](model.shape, seeds, task.learning_rate)
     histories = learn_in_lockstep(model, learner, seeds, task.exploration, task.baseline_episodes)
     return {seed: _summary(task, history) for seed, history in zip(seeds, histories, strict=True)}
 
@@ -96,12 +97,12 @@ def _credited(job: Job) -> Result:
     task, env = job.task, environment_of(job.task)
     (seed,), config = job.seeds, CreditConfig()
     credit = build_credit(job.arm, env, task.exploration.epsilon, seed, config)
-    agent = CreditedAgent(env, credit, seed, plain_learning_rate=task.learning_rate, config=config)
+    agent = CreditedAgent(Observed.of(env), credit, seed, plain_learning_rate=task.learning_rate, config=config)
     history = learn_with_credit(env, agent, task.exploration, task.episodes)
     rollouts, lessons = zip(*agent.latest[-10:], strict=True)
     rollout = Rollout(*(np.concatenate(parts) for parts in zip(*rollouts, strict=True)))
     known = [lesson for group in lessons for lesson in group]
-    report = fidelity_report(agent, rollout, known, task.exploration.epsilon)
+    report = fidelity_report(env.model, credit, rollout, known, task.exploration.epsilon)
     return {**_summary(task, history), "trusted_at": history.trusted_at, **report}
 
 
@@ -112,22 +113,25 @@ def _summary(task: Task, history: History) -> Result:
         "solved_at": history.solved_at(model),
         "episodes": len(history.returns) * EVERY,
         "final_share": round(float(history.shares(model)[-10:].mean()), 4),
-        "curve": [(int(point + 1) * EVERY, round(float(history.returns[point]), 3)) for point in at],
+        "curve": thinned([(int(point + 1) * EVERY, float(history.returns[point])) for point in at]),
     }
 
 
-def _deep(job: Job) -> Result:
-    config = AgentConfig(
-        env=job.task.env,
-        algo="RecurrentPPO" if job.arm == "recurrent_ppo" else "PPO",
-        credit=Credit.NONE,
-        delay=Delay.NONE if job.arm == "dense" else Delay.AUTO,
-        seed=job.seeds[0],
+def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
+    """The agent of a deep arm."""
+    config = replace(task.agent, env=task.env, seed=seed, credit=Credit.NONE)
+    if arm in DEEP:
+        delay = Delay.NONE if arm == "dense" else config.delay
+        return replace(config, algo="RecurrentPPO" if arm == "recurrent_ppo" else config.algo, delay=delay)
+    common = redistribution_of(config)
+    credit, structure, training = explained(arm, common.training)
+    return replace(
+        config, credit=Credit(credit), redistribution=replace(common, structure=structure, training=training)
     )
-    if job.arm not in DEEP:
-        credit, structure, training = explained(job.arm)
-        redistribution = replace(ON_POLICY, structure=structure, training=training)
-        config = replace(config, credit=Credit(credit), redistribution=redistribution)
+
+
+def _deep(job: Job) -> Result:
+    config = deep_config(job.task, job.arm, job.seeds[0])
     result = agents.deep.runs.run(
         config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
     )
@@ -137,7 +141,7 @@ def _deep(job: Job) -> Result:
         "evaluation": round(result.evaluation, 3),
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
-        "curve": result.curve,
+        "curve": thinned(result.curve),
         **result.measured,
     }
 

@@ -7,6 +7,7 @@ from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig, PredictorCredit
 from agents.tabular.learners import MonteCarlo
 from agents.tabular.lockstep import Draws, Exploration, Rollout, play
+from agents.tabular.observed import Observed
 from envs import Bomb, Choice, FiniteEnv, Rooms, TraceBack, Umbrella
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.prediction.quality import Quality
@@ -25,7 +26,7 @@ def rollout_of(env: FiniteEnv, n: int, persistence: float = 0.0) -> Rollout:
 
 def agent_of(env: FiniteEnv, arm: str, seed: int = 0, config: CreditConfig | None = None) -> CreditedAgent:
     config = config or CreditConfig()
-    return CreditedAgent(env, build_credit(arm, env, 0.2, seed, config), seed, config=config)
+    return CreditedAgent(Observed.of(env), build_credit(arm, env, 0.2, seed, config), seed, config=config)
 
 
 ARMS = (
@@ -83,7 +84,7 @@ def test_the_uniform_credit_spreads_everything() -> None:
 def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> None:
     env = TraceBack(4)
     agent = agent_of(env, "difference/markov", config=CreditConfig(min_lessons=10, train_every=20))
-    alone = MonteCarlo(env.model, [0])
+    alone = MonteCarlo(env.model.shape, [0])
     for _ in range(3):
         rollout = rollout_of(env, 20)
         agent.learn(rollout)
@@ -97,7 +98,7 @@ def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> N
 
 def test_the_mixture_of_the_tables_is_the_table_of_the_mixed_reward() -> None:
     model, (first, second) = Choice(5).model, (rollout_of(Choice(5), 1), rollout_of(Choice(5), 1))
-    tables = [MonteCarlo(model, [0]) for _ in range(3)]
+    tables = [MonteCarlo(model.shape, [0]) for _ in range(3)]
     for rollout in (first, second):
         other = rollout._replace(rewards=rollout.rewards[:, ::-1])
         mixed = rollout._replace(rewards=0.3 * rollout.rewards + 0.7 * other.rewards)
@@ -150,7 +151,7 @@ def test_the_oracle_has_full_fidelity_and_a_uniform_credit_little() -> None:
     env = TraceBack(10)
     rollout = rollout_of(env, 64)
     uniform, oracle = (
-        fidelity_report(agent, rollout, agent.lessons(rollout), epsilon=0.2)
+        fidelity_report(env.model, agent.credit, rollout, agent.lessons(rollout), epsilon=0.2)
         for agent in (agent_of(env, "uniform"), agent_of(env, "oracle"))
     )
     assert uniform["on_decisive"] == pytest.approx(3 / 12, abs=0.02)  # 0 where nothing was paid

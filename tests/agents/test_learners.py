@@ -40,7 +40,7 @@ def test_watkins_cuts_the_trace_before_an_exploring_action() -> None:
     env = Choice(5)
     rollout = one_rollout(env)
     assert not rollout.greedy[0].all()
-    learner = QLambda(env.model, [0], lambda_=1.0)
+    learner = QLambda(env.model.shape, [0], lambda_=1.0)
     learner.values[:] = 0.0
     targets = learner.targets(rollout)[0]
     for t in range(env.model.steps):
@@ -51,7 +51,7 @@ def test_watkins_cuts_the_trace_before_an_exploring_action() -> None:
 
 def test_look_back_shapes_without_changing_what_an_episode_sums_to() -> None:
     env = ChargeDischarge(4)
-    learner = LookBack(env.model, [0], lambda_=1.0)
+    learner = LookBack(env.model.shape, [0], lambda_=1.0)
     for seed in range(9):
         learner.learn(one_rollout(env, seed))
     rollout = one_rollout(env, 1)
@@ -64,7 +64,7 @@ def test_look_back_shapes_without_changing_what_an_episode_sums_to() -> None:
 def test_direct_q_moves_towards_the_reward_of_the_step_alone() -> None:
     env = Choice(4)
     rollout = one_rollout(env)
-    learner = DirectQ(env.model, [0], learning_rate=1.0)
+    learner = DirectQ(env.model.shape, [0], learning_rate=1.0)
     learner.learn(rollout)
     steps = np.arange(env.model.steps)
     np.testing.assert_allclose(learner.values[0, steps, rollout.states[0, :-1], rollout.actions[0]], rollout.rewards[0])
@@ -73,7 +73,7 @@ def test_direct_q_moves_towards_the_reward_of_the_step_alone() -> None:
 @pytest.mark.parametrize("kind", [MonteCarlo, QLambda, SarsaLambda, LookBack])
 def test_every_rule_learns_to_charge_and_to_discharge(kind: type) -> None:
     env, seeds = ChargeDischarge(4), list(range(5))
-    histories = learn_in_lockstep(env.model, kind(env.model, seeds), seeds, Exploration(warm_up=200), 1500)
+    histories = learn_in_lockstep(env.model, kind(env.model.shape, seeds), seeds, Exploration(warm_up=200), 1500)
     solved = [history.solved_at(env.model) for history in histories]
     assert sum(at is not None for at in solved) >= 4
 
@@ -82,7 +82,7 @@ def test_agents_in_lockstep_learn_the_same_as_alone() -> None:
     env = TraceBack(3)
 
     def curves(seeds: list[int]) -> list[History]:
-        return learn_in_lockstep(env.model, MonteCarlo(env.model, seeds), seeds, EXPLORATION, 200)
+        return learn_in_lockstep(env.model, MonteCarlo(env.model.shape, seeds), seeds, EXPLORATION, 200)
 
     np.testing.assert_array_equal(curves([4, 7])[1].returns, curves([7])[0].returns)
 

@@ -1,40 +1,50 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from agents.deep.presets import AgentConfig, build_agent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Exploration
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.redistribution.config import CreditConfig as CreditOptions
 from scripts.benchmark import main
+from studies.provenance import FIELDS
 from studies.proving_ground.credit_truth import CreditTruth
-from studies.proving_ground.harness import (
-    open_jobs,
-    read_result,
-    result_path,
-    run_suite,
-    run_suite_on_ray,
-    write_result,
-)
-from studies.proving_ground.report import write_report
+from studies.proving_ground.harness import claimed, open_jobs, record, run_suite, run_suite_on_ray
+from studies.proving_ground.report import collect, write_report
+from studies.proving_ground.settings import KnownSettings, settings_of
 from studies.proving_ground.suites import SUITES, Suite, Task
 from studies.proving_ground.trials import Job, Result, check, jobs, perform
+from studies.proving_ground.worker import Status, failed
+from studies.results import ResultTable
 
 TASK = Task("rudder_lrp/TraceBack10-v0", arms=("monte_carlo", "lrp/accumulator"), episodes=160, baseline_episodes=100)
 DEEP_TASK = Task(
     "LunarLander-v3", arms=("dense", "none", "recurrent_ppo", "lrp/markov"), timesteps=2048, evaluation_episodes=2
 )
 SUITE = Suite((TASK,), seeds=2, cap_seconds=300.0)
+
+
+MADE = {"versions": "python 3", "machine": "2 cores"}
+
+
+def finished(seed: int, **numbers: object) -> Result:
+    return {"status": "finished", "seconds": 1.0, "solved_at": 10 * seed, **numbers}
 
 
 def pretend(job: Job) -> dict[int, Result]:
@@ -45,7 +55,22 @@ def pretend(job: Job) -> dict[int, Result]:
         os._exit(3)
     if job.arm == "lrp/standard":
         time.sleep(200)
-    return {seed: {"status": "finished", "seconds": 1.0, "solved_at": 10 * seed} for seed in job.seeds}
+    if job.arm == "lrp/leaky":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.arm == "rrd":
+        raise MemoryError
+    if job.arm == "uniform":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return {seed: finished(seed) for seed in job.seeds}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ResultTable:
+    return ResultTable(tmp_path / "tabular.jsonl")
+
+
+def run_all(suite: Suite, table: ResultTable, processes: int = 2, **options: bool) -> dict[str, Result]:
+    return {job.arm: result for job, result in run_suite(suite, table, processes, pretend, **options)}
 
 
 def test_every_suite_names_only_what_exists() -> None:
@@ -59,9 +84,9 @@ def test_seeds_of_a_baseline_share_a_job_and_those_of_a_credit_do_not() -> None:
     assert [job.seeds for job in jobs(TASK, "lrp/accumulator", [0, 1])] == [(0,), (1,)]
 
 
-def test_side_arms_run_with_fewer_seeds(tmp_path: Path) -> None:
+def test_side_arms_run_with_fewer_seeds(table: ResultTable) -> None:
     suite = Suite((replace(TASK, side_arms=("rrd",)),), seeds=4, cap_seconds=60.0, side_seeds=2)
-    ran = [(job.arm, job.seeds) for job in open_jobs(suite, tmp_path)]
+    ran = [(job.arm, job.seeds) for job in open_jobs(suite, table)]
     assert ran[0] == ("monte_carlo", (0, 1, 2, 3))
     assert [seeds for arm, seeds in ran if arm == "rrd"] == [(0,), (1,)]
 
@@ -74,53 +99,182 @@ def test_a_baseline_and_a_credit_run_and_say_what_they_measured() -> None:
     json.dumps([baseline, credited])
 
 
-def test_one_that_crashes_dies_or_meets_the_cap_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
-    arms = ("lrp/markov", "lrp/accumulator", "lrp/standard", "difference/markov")
+def test_what_crashes_or_meets_the_cap_is_recorded_and_the_others_go_on(table: ResultTable) -> None:
+    arms = ("lrp/markov", "lrp/standard", "difference/markov")
     suite = Suite((replace(TASK, arms=arms),), seeds=1, cap_seconds=2.0)
-    ended = {job.arm: status for job, status in run_suite(suite, tmp_path, 2, pretend)}
-    assert ended == dict(zip(arms, ("crashed", "crashed", "capped", "finished"), strict=True))
-    reasons = [read_result(result_path(tmp_path, suite.tasks[0], arm, 0)).get("reason") for arm in arms]
-    assert "the predictor burst" in reasons[0]
-    assert "ended with 3" in reasons[1]
-    assert "2 s" in reasons[2]
+    ended = run_all(suite, table)
+    assert [ended[arm]["status"] for arm in arms] == ["crashed", "capped", "finished"]
+    rows = {row["arm"]: row for row in table.rows()}
+    assert rows.keys() == set(arms)
+    assert rows["lrp/markov"]["reason"] == "RuntimeError: the predictor burst"
+    assert 'File "tests/scripts/test_benchmark.py", line' in rows["lrp/markov"]["traceback"]
+    assert "2 s" in rows["lrp/standard"]["reason"]
+    assert all(row.keys() >= set(FIELDS) for row in rows.values())
+    assert open_jobs(suite, table) == []
+    assert [job.arm for job in open_jobs(suite, table, retry=True)] == ["lrp/markov", "lrp/standard"]
 
 
-def test_a_suite_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    task = replace(TASK, arms=("monte_carlo",))
-    list(run_suite(Suite((task,), 2, 60.0), tmp_path, 1, pretend))
-    assert open_jobs(Suite((task,), 2, 60.0), tmp_path) == []
-    assert [job.seeds for job in open_jobs(Suite((task,), 4, 60.0), tmp_path)] == [(2, 3)]
+def test_what_memory_disk_or_machine_failed_is_told_apart_and_runs_again(table: ResultTable) -> None:
+    arms = ("lrp/accumulator", "lrp/leaky", "rrd", "uniform")
+    suite = Suite((replace(TASK, arms=arms),), seeds=1, cap_seconds=60.0)
+    ended = run_all(suite, table)
+    assert [ended[arm]["status"] for arm in arms] == ["lost", "lost", "out of memory", "disk full"]
+    assert "ended with 3" in ended["lrp/accumulator"]["reason"]
+    assert "signal 9, as the system does when memory runs out" in ended["lrp/leaky"]["reason"]
+    assert table.rows() == []
+    assert [job.arm for job in open_jobs(suite, table)] == list(arms)
 
 
-def test_other_settings_do_not_take_over_old_results(tmp_path: Path) -> None:
-    def path(task: Task) -> Path:
-        return result_path(tmp_path, task, "monte_carlo", 0)
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), "out of memory"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk full"),
+        (OSError(errno.ENOENT, "No such file"), "crashed"),
+    ],
+)
+def test_errors_of_the_machine_are_no_crashes(error: Exception, status: str) -> None:
+    assert failed(Job(TASK, "rrd", (0, 1)), error)[1]["status"] == status
 
-    assert path(TASK) != path(replace(TASK, learning_rate=0.5))
-    assert path(TASK) != path(replace(TASK, exploration=Exploration(persistence=0.5)))
-    assert path(TASK) == path(replace(TASK, goal=3, side_arms=("rrd",)))
+
+def test_what_is_stopped_is_not_recorded_and_runs_again(table: ResultTable) -> None:
+    suite = Suite((replace(TASK, arms=("difference/markov", "lrp/standard")),), seeds=2, cap_seconds=300.0)
+    ended = run_suite(suite, table, 2, pretend)
+    done = [next(ended) for _ in range(2)]
+    started = time.monotonic()
+    ended.close()
+    assert time.monotonic() < started + 60.0
+    assert {job.arm for job, _ in done} == {"difference/markov"}
+    assert [row["arm"] for row in table.rows()] == ["difference/markov"] * 2
+    assert [job.arm for job in open_jobs(suite, table)] == ["lrp/standard"] * 2
 
 
-def test_the_settings_of_the_credit_matter_to_agents_with_credit_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
-    monkeypatch.setattr(
-        "studies.proving_ground.harness.CreditConfig", partial(CreditConfig, training=TrainingConfig(updates=7))
+def test_ctrl_c_ends_a_benchmark_in_one_sentence_and_leaves_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "scripts/benchmark.py", "--results", str(tmp_path), "--tasks", "Choice40"]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    baseline, credited = [result_path(tmp_path, TASK, arm, 0) for arm in TASK.arms]
+    try:
+        assert process.stdout is not None
+        assert b"finished" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert said.decode().strip().endswith("the same command goes on")
+    assert "Traceback" not in said.decode()
+    assert {row["status"] for row in ResultTable(tmp_path / "quick.jsonl").rows()} == {"finished"}
+    deadline = time.monotonic() + 30
+    while _has_members(process.pid):
+        assert time.monotonic() < deadline, "a process was left behind"
+        time.sleep(0.1)
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_suite_goes_on_where_it_stopped(table: ResultTable) -> None:
+    task = replace(TASK, arms=("monte_carlo",))
+    run_all(Suite((task,), 2, 60.0), table, 1)
+    assert open_jobs(Suite((task,), 2, 60.0), table) == []
+    assert [job.seeds for job in open_jobs(Suite((task,), 4, 60.0), table)] == [(2, 3)]
+
+
+def test_two_harnesses_on_one_folder_never_run_the_same_trial(table: ResultTable) -> None:
+    job = Job(TASK, "monte_carlo", (0, 1, 2))
+    record(table, replace(job, seeds=(2,)), {2: finished(2) | MADE})
+    with claimed(table, replace(job, seeds=(1,))) as first, claimed(table, job) as second:
+        assert (first.seeds, second.seeds) == ((1,), (0,))
+        suite = Suite((replace(TASK, arms=("monte_carlo",)),), 2, 60.0)
+        (ended,) = run_suite(suite, table, 1, pretend)
+        assert ended[1]["status"] == Status.ELSEWHERE
+    assert [row["seed"] for row in table.rows()] == [2]
+    with claimed(table, job) as after:
+        assert after.seeds == (0, 1)
+
+
+def test_a_claim_ends_with_a_killed_process(table: ResultTable) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.scripts.test_benchmark import *\n"
+        "with claimed(ResultTable(Path(sys.argv[1])), Job(TASK, 'monte_carlo', (0,))):\n"
+        "    print('claimed', flush=True); time.sleep(100)"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", code, str(table.path)], cwd=root, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"claimed\n"
+    job = Job(TASK, "monte_carlo", (0,))
+    with claimed(table, job) as ours:
+        assert ours.seeds == ()
+    process.kill()
+    process.wait()
+    with claimed(table, job) as ours:
+        assert ours.seeds == (0,)
+
+
+def test_other_settings_do_not_take_over_old_results() -> None:
+    def settings(task: Task, arm: str = "monte_carlo") -> dict[str, object]:
+        return settings_of(task, arm)
+
+    assert settings(TASK) != settings(replace(TASK, learning_rate=0.5))
+    assert settings(TASK) != settings(replace(TASK, exploration=Exploration(persistence=0.5)))
+    assert settings(TASK) == settings(replace(TASK, goal=3, side_arms=("rrd",)))
+    other = replace(DEEP_TASK, agent=AgentConfig(redistribution=CreditOptions(training=TrainingConfig(updates=7))))
+    assert settings(DEEP_TASK, "lrp/markov") != settings(other, "lrp/markov")
+    assert settings(DEEP_TASK, "none") == settings(other, "none")
+
+
+def test_the_settings_of_the_credit_matter_to_agents_with_credit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [settings_of(TASK, arm) for arm in TASK.arms]
+    monkeypatch.setattr(
+        "studies.proving_ground.settings.CreditConfig", partial(CreditConfig, training=TrainingConfig(updates=7))
+    )
+    baseline, credited = [settings_of(TASK, arm) for arm in TASK.arms]
     assert baseline == before[0]
     assert credited != before[1]
 
 
-@pytest.mark.parametrize(("text", "says"), [("{", "damaged"), ("[1]", "damaged"), ('{"format": 0}', "format 0")])
-def test_a_damaged_or_foreign_result_is_named(tmp_path: Path, text: str, says: str) -> None:
-    path = result_path(tmp_path, TASK, "monte_carlo", 1)
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    with pytest.raises(ValueError, match=says) as error:
-        open_jobs(SUITE, tmp_path)
-    assert str(path) in str(error.value)
+def test_a_new_option_at_its_default_leaves_old_runs_alone_and_a_changed_default_does_not() -> None:
+    now = settings_of(DEEP_TASK, "lrp/markov")
+    then = json.loads(json.dumps(now))
+    del then["redistribution"]["training"]["weight_decay"]
+    known = KnownSettings({"then": then})
+    assert known.today(DEEP_TASK, "lrp/markov") == "then"
+    other = AgentConfig(redistribution=CreditOptions(training=TrainingConfig(weight_decay=0.5)))
+    assert known.today(replace(DEEP_TASK, agent=other), "lrp/markov") != "then"
+    then["redistribution"]["training"]["updates"] += 1
+    assert known.today(DEEP_TASK, "lrp/markov") != "then"
+    then["redistribution"]["training"]["updates"] -= 1
+    then["forgotten"] = 1
+    assert known.today(DEEP_TASK, "lrp/markov") != "then"
+
+
+def test_a_report_never_mixes_settings_and_says_which_are_not_todays(
+    table: ResultTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = replace(TASK, arms=("monte_carlo",))
+    suite = Suite((task,), seeds=2, cap_seconds=60.0)
+    monkeypatch.setitem(SUITES, "tabular", suite)
+    before = replace(task, learning_rate=0.5)
+
+    def shown() -> list[Result]:
+        return collect(suite, task, table.rows(), KnownSettings.beside(table))["monte_carlo"]
+
+    record(table, Job(before, "monte_carlo", (0, 1)), {seed: finished(7) | MADE for seed in (0, 1)})
+    record(table, Job(task, "monte_carlo", (0,)), {0: finished(8) | MADE})
+    assert [run["solved_at"] for run in shown()] == [70, 70]
+    page = table.path.with_suffix(".md")
+    assert "before: TraceBack10-v0 monte_carlo." in write_report(page, page.parent, ["tabular"]).read_text()
+    record(table, Job(task, "monte_carlo", (1,)), {1: finished(8) | MADE})
+    assert [run["solved_at"] for run in shown()] == [80, 80]
+    assert "other settings" not in write_report(page, page.parent, ["tabular"]).read_text()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +314,7 @@ def test_the_report_shows_losses_and_failures_like_wins(tmp_path: Path, monkeypa
     )
     suite = Suite(tasks, seeds=2, cap_seconds=60.0)
     monkeypatch.setitem(SUITES, "tabular", suite)
-    results = tmp_path / "results"
+    table = ResultTable(tmp_path / "tabular.jsonl")
 
     def learn(job: Job) -> dict[int, Result]:
         if job.arm == "lrp/markov":
@@ -173,27 +327,29 @@ def test_the_report_shows_losses_and_failures_like_wins(tmp_path: Path, monkeypa
     for task in tasks:
         for arm in arms:
             for job in jobs(task, arm, [0, 1]):
-                _record(results, job, learn)
-    page = write_report(tmp_path / "page.md", results, ["tabular"]).read_text()
+                _record(table, job, learn)
+    page = write_report(tmp_path / "page.md", tmp_path, ["tabular"]).read_text()
     assert "| TraceBack10-v0 | difference/markov | 130 | 130 | 2/2 |" in page
     assert "| TraceBack10-v0 | monte_carlo | > 100 | > 100 | 0/2 |" in page
     assert "| TraceBack10-v0 | difference/markov | monte_carlo | > 0.769 |" in page  # no shorter than half of its run
     assert "| TraceBack10-v0 | lrp/markov | monte_carlo | not solved |" in page
     assert "rudder_lrp/TraceBack15-v0 lrp/markov seed 1: crashed (RuntimeError: the predictor burst)" in page
+    assert "in learn" in page.split("### Runs that failed")[1]
+    assert "Versions: python 3 (12 runs)" in page
     assert (tmp_path / "figures" / "tabular_TraceBack_delay.png").stat().st_size > 5000
     assert (tmp_path / "figures" / "tabular_TraceBack_curves.png").stat().st_size > 5000
 
 
 def test_a_deep_suite_runs_resumes_and_enters_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    suite = Suite((DEEP_TASK,), seeds=1, cap_seconds=300.0)
+    suite, table = Suite((DEEP_TASK,), seeds=1, cap_seconds=300.0), ResultTable(tmp_path / "deep.jsonl")
     monkeypatch.setitem(SUITES, "deep", suite)
     for arm in DEEP_TASK.arms[1:]:
         job = Job(DEEP_TASK, arm, (0,))
-        write_result(result_path(tmp_path, DEEP_TASK, arm, 0), job, 0, perform(job)[0])
-    assert [job.arm for job in open_jobs(suite, tmp_path)] == ["dense"]
+        record(table, job, {0: perform(job)[0] | MADE})
+    assert [job.arm for job in open_jobs(suite, table)] == ["dense"]
     dense = {"status": "finished", "final_return": 1e3, "evaluation": 7.0, "curve": [[1000, 0.0], [2048, 1e3]]}
-    write_result(result_path(tmp_path, DEEP_TASK, "dense", 0), Job(DEEP_TASK, "dense", (0,)), 0, dense)
-    assert open_jobs(suite, tmp_path) == []
+    record(table, Job(DEEP_TASK, "dense", (0,)), {0: dense | MADE})
+    assert open_jobs(suite, table) == []
     page = write_report(tmp_path / "page.md", tmp_path, ["deep"]).read_text()
     assert "| LunarLander-v3 | dense | 1 | 1000.0 [1000.0, 1000.0] | 1.00 | 7.0 [7.0, 7.0] | 1.00 |" in page
     assert "| LunarLander-v3 | recurrent_ppo | 1 |" in page
@@ -247,13 +403,12 @@ def test_memory_and_credit_do_not_mix() -> None:
         build_agent(AgentConfig(algo="RecurrentPPO", env="CartPole-v1"))
 
 
-def _record(folder: Path, job: Job, learn: object) -> None:
+def _record(table: ResultTable, job: Job, learn: Callable[[Job], dict[int, Result]]) -> None:
     try:
         results = learn(job)
     except RuntimeError as error:
-        results = {seed: {"status": "crashed", "reason": f"RuntimeError: {error}"} for seed in job.seeds}
-    for seed, result in results.items():
-        write_result(result_path(folder, job.task, job.arm, seed), job, seed, result)
+        results = failed(job, error)
+    record(table, job, {seed: result | MADE for seed, result in results.items()})
 
 
 @pytest.mark.slow
@@ -261,28 +416,27 @@ def _record(folder: Path, job: Job, learn: object) -> None:
 def test_ray_gives_what_local_processes_give(tmp_path: Path) -> None:
     arms = ("monte_carlo", "lrp/accumulator")
     suite = Suite((replace(TASK, arms=arms), replace(TASK, arms=arms[1:], episodes=5)), seeds=2, cap_seconds=300.0)
-    ended = {"local": list(run_suite(suite, tmp_path / "local", 2))}
-    ended["ray"] = list(run_suite_on_ray(suite, tmp_path / "ray"))
-    assert open_jobs(suite, tmp_path / "ray") == []
+    tables = {name: ResultTable(tmp_path / f"{name}.jsonl") for name in ("local", "ray")}
+    ended = {"local": list(run_suite(suite, tables["local"], 2)), "ray": list(run_suite_on_ray(suite, tables["ray"]))}
+    assert open_jobs(suite, tables["ray"]) == []
     for runs in ended.values():
-        outcomes = sorted((job.task.episodes, job.arm, status) for job, status in runs)
+        outcomes = sorted((job.task.episodes, job.arm, result["status"]) for job, result in runs)
         assert outcomes == [(5, "lrp/accumulator", "crashed")] * 2 + [
             *[(160, "lrp/accumulator", "finished")] * 2,
             (160, "monte_carlo", "finished"),
         ]
-    for path in (tmp_path / "local").rglob("*.json"):
-        other = tmp_path / "ray" / path.relative_to(tmp_path / "local")
-        assert read_result(path) | {"seconds": 0} == read_result(other) | {"seconds": 0}
+    local, ray = ([row | {"seconds": 0} for row in table.rows()] for table in tables.values())
+    assert local == ray
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
-def test_ray_gives_up_a_run_at_the_cap(tmp_path: Path) -> None:
+def test_ray_gives_up_a_run_at_the_cap(table: ResultTable) -> None:
     suite = Suite((replace(TASK, arms=("lrp/accumulator",), episodes=10**6),), seeds=1, cap_seconds=1.0)
-    assert [status for _, status in run_suite_on_ray(suite, tmp_path)] == ["capped"]
+    assert [result["status"] for _, result in run_suite_on_ray(suite, table)] == ["capped"]
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+def test_without_ray_the_extra_is_named(table: ResultTable) -> None:
     with pytest.raises(ImportError, match=r"rudder-lrp\[ray\]"):
-        list(run_suite_on_ray(SUITE, tmp_path))
+        list(run_suite_on_ray(SUITE, table))

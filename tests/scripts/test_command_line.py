@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from studies.results import ResultTable
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,25 +127,27 @@ def test_an_interrupted_training_saves_what_there_is(tmp_path) -> None:
     assert list(tmp_path.glob("*/predictor.safetensors"))
 
 
-def test_a_comparison_resumes_and_writes_one_small_file(tmp_path) -> None:
-    output, runs = tmp_path / "comparison.json", tmp_path / "runs"
-    arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 2048, "--seeds", 1, "--arms", "none", "lrp/leaky"]
-    arguments += ["--processes", 1, "--evaluation-episodes", 5, "--runs", runs, "--output", output]
-    assert run("compare.py", *arguments)[0] == 0
-    first = output.read_text()
-    kept = {path: path.stat().st_mtime_ns for path in runs.iterdir()}
-    assert run("compare.py", *arguments)[0] == 0
-    assert output.read_text() == first
-    assert {path: path.stat().st_mtime_ns for path in runs.iterdir()} == kept
-    record = json.loads(first)
-    assert set(record["arms"]) == {"none", "lrp/leaky"}
-    assert {"command", "seeds", "versions", "optimal_return"} <= set(record)
-
-
-def test_watch_repair_counts_episodes_for_every_agent(tmp_path) -> None:
-    output = tmp_path / "watch_repair.json"
-    code, _, err = run("watch_repair.py", "--seeds", 1, "--cap", 760, "--processes", 1, "--output", output)
+def test_a_comparison_goes_on_where_it_stopped_and_shows_a_table(tmp_path) -> None:
+    output = tmp_path / "comparison.jsonl"
+    arguments = ["--env", "rudder_lrp/Coin-v0", "--timesteps", 2048, "--seeds", 1, "--seed", 3, "--processes", 1]
+    arguments += ["--evaluation-episodes", 5, "--output", output, "--arms", "none"]
+    code, first, err = run("compare.py", *arguments)
     assert code == 0, err
-    agents = json.loads(output.read_text())["agents"]
-    assert len(agents) == 5
-    assert all(count is None or 750 <= count <= 760 for summary in agents.values() for count in summary["episodes"])
+    code, second, err = run("compare.py", *arguments, "lrp/leaky")
+    assert code == 0, err
+    assert "finished      none" in first
+    assert "finished      none" not in second
+    assert "| Coin-v0 | lrp/leaky | 1 |" in second
+    assert [(row["arm"], row["seed"]) for row in ResultTable(output).rows()] == [("lrp/leaky", 3), ("none", 3)]
+
+
+def test_watch_repair_counts_episodes_for_every_agent_and_goes_on_where_it_stopped(tmp_path) -> None:
+    output = tmp_path / "watch_repair.jsonl"
+    for seeds in (1, 2):
+        code, out, err = run("watch_repair.py", "--seeds", seeds, "--cap", 760, "--processes", 1, "--output", output)
+        assert code == 0, err
+        assert out.count("seed 0") == (5 if seeds == 1 else 0)
+    rows = ResultTable(output).rows()
+    assert len(rows) == 10
+    assert all(row["episodes"] is None or 750 <= row["episodes"] <= 760 for row in rows)
+    assert sum("on_decisive" in row for row in rows) == 2

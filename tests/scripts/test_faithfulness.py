@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rudder_lrp.lstm import Structure
 from scripts import faithfulness as script
 from studies.faithfulness import arithmetic, marked_sum
 from studies.faithfulness.measures import METHODS, SEQUENCE_METHODS, correlation, curve, explain_arithmetic, step_scores
+from studies.faithfulness.tables import TABLES, results
 
 TRAINING = arithmetic.Training(problems=30, iterations=3)
 
@@ -19,25 +19,31 @@ TRAINING = arithmetic.Training(problems=30, iterations=3)
 def test_a_quick_run_writes_everything_and_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = script.Options(True, tmp_path / "runs", tmp_path / "results" / "faithfulness.json", tmp_path / "page.md")
-    options.page.write_text(
-        "# Title\n\n<!-- arithmetic -->\nold\n<!-- end -->\n\n<!-- credits standard -->\n<!-- end -->\nProse.\n"
-    )
-    results = script.run(options)
+    options = script.Options(True, tmp_path, tmp_path / "page.md")
+    blocks = "\n".join(f"<!-- {name} -->\nold\n<!-- end -->" for name in TABLES)
+    options.page.write_text(f"# Title\n\n{blocks}\nProse.\n")
+    script.run(options)
+    kept = (tmp_path / "faithfulness.jsonl").read_text()
     monkeypatch.setattr(script, "measure_arithmetic", None)  # a second measurement would fail
     monkeypatch.setattr(script, "measure_recipe", None)
-    assert script.run(options) == results
-    script.write(options, results)
-    record = json.loads(options.output.read_text())
-    assert set(record["arithmetic"]["addition"]["scores"]) == set(METHODS)
-    assert "captum" in record["versions"]
+    script.run(options)
+    assert (tmp_path / "faithfulness.jsonl").read_text() == kept
+    script.write(options)
+    found = results(tmp_path)
+    assert set(found["arithmetic"]["addition"]["scores"]) == set(METHODS)
+    assert all("captum" in row["versions"] for row in found["rows"])
     page = options.page.read_text()
     assert page.startswith("# Title")
     assert page.endswith("Prose.\n")
     assert "old" not in page
     assert all(f"| {method} |" in page for method in SEQUENCE_METHODS)
     for name in ("arithmetic", "curves", "structures"):
-        assert (tmp_path / f"faithfulness_{name}.png").stat().st_size > 10_000
+        assert (tmp_path / f"faithfulness_{name}.png").stat().st_size > 5_000
+
+
+def test_a_quick_run_is_kept_from_the_true_results() -> None:
+    with pytest.raises(ValueError, match="the numbers of a quick run mean nothing"):
+        script.run(script.Options(quick=True))
 
 
 @pytest.mark.parametrize("sign", [1, -1])

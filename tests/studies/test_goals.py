@@ -9,7 +9,7 @@ from studies.proving_ground.fidelity import decisive_steps
 from studies.proving_ground.goals import decisive_by_chance, goals
 from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table
-from studies.proving_ground.watch_repair_report import watch_repair_section
+from studies.proving_ground.watch_repair_report import repair_medians, watch_repair_section
 
 
 def runs(solved_at: int | None, on_decisive: float = 0.5) -> list[dict[str, object]]:
@@ -48,20 +48,22 @@ def test_the_true_credit_of_a_deep_agent_stands_beside_its_own() -> None:
 @pytest.mark.parametrize(("episodes", "verdict"), [(1500, "met"), (1501, "missed")])
 def test_watch_repair_has_its_goals_too(episodes: int, verdict: str) -> None:
     credit = {"on_decisive": 0.5, "true_on_decisive": 0.57, "rank_correlation": 0.4, "explained_variance": 0.97}
-    agents = {
-        "Monte Carlo": {"episodes": [2999, 3001]},
-        "LRP": {"episodes": [episodes, episodes], **credit},
-        "Q-learning": {"episodes": [2000, None]},
-    }
-    record = {"solved": "most", "command": "python", "seeds": [0, 1], "agents": agents}
-    page = goals({}, record)
+    times = {"Monte Carlo": [2999, 3001], "LRP": [episodes, episodes], "Q-learning": [2000, None]}
+    rows = [
+        {"agent": agent, "seed": seed, "episodes": took, "cap": 5000, "solved": "most", "command": "python"}
+        | (credit if agent == "LRP" else {})
+        for agent, of_agent in times.items()
+        for seed, took in enumerate(of_agent)
+    ]
+    page = goals({}, rows)
     assert f"| 1500 | {episodes} | {verdict} | 2 | Monte Carlo: 3000 | {3000 / episodes:.3g} |" in page
     assert cells(page, "watch repair")[1:] == ["-", "missed, and so does the true credit", "0.97", "0.50", "-", "0.57"]
-    section = watch_repair_section(record)
+    section = watch_repair_section(rows)
     assert "| Q-learning | - | 2000 | - | 1/2 |" in section
     assert "| 0.50 | 0.57 | 0.40 | 0.97 |" in section
+    assert repair_medians(rows) == {"Monte Carlo": "3000", "LRP": f"{episodes}", "Q-learning": "> 5000"}
     with pytest.raises(ValueError, match="says nothing of its credit"):
-        watch_repair_section(record | {"agents": {"Monte Carlo": {"episodes": [1]}}})
+        watch_repair_section(rows[:2])
 
 
 @pytest.mark.parametrize(("final", "verdict"), [(1.0, "met"), (0.9, "missed")])

@@ -1,0 +1,300 @@
+"""Every page with numbers that were measured, made from the result tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from studies.faithfulness import tables as faithfulness
+from studies.faithfulness.figures import write_figures
+from studies.pages import fill, restate, table
+from studies.proving_ground.deep_report import ways
+from studies.proving_ground.report import suite_tables, write_report
+from studies.proving_ground.suites import Task
+from studies.proving_ground.tables import Table, learning_time
+from studies.proving_ground.watch_repair_report import repair_medians
+from studies.results import FOLDER, ResultTable, Row
+
+DEEP_ARMS = {
+    "none": "delayed",
+    "dense": "dense, the environment's own",
+    "lrp/leaky": "LRP credit (leaky)",
+    "difference/markov": "differences of predictions (Markov)",
+}
+TABULAR_ROWS = {
+    "tabular": {
+        "TraceBack25": "Trace-Back, delay 25",
+        "Choice500": "The Choice, delay 500",
+        "Bomb15": "Grid World (bomb), delay 15",
+    },
+    "further_tasks": {
+        "ChargeDischarge20": "Charge-Discharge, 20 steps",
+        "ChargeDischarge50": "Charge-Discharge, 50 steps",
+        "Coin": "1-D coin, 50 steps",
+        "FourRooms": "FourRooms, 200 steps",
+    },
+}
+COSTS = {
+    "README.md": {
+        "alone": "PPO alone",
+        "causal": "causal credit (Markov)",
+        "causal, leaky": "causal LRP credit (leaky)",
+        "episodic": "episodic LRP credit (Markov)",
+    },
+    "docs/stable_baselines3.md": {
+        "causal": "causal, Markov LSTM",
+        "causal, leaky": "causal, leaky LSTM",
+        "episodic": "episodic LRP, Markov LSTM",
+    },
+}
+SPEED = "LRP by forward + backward"
+STRUCTURES = ("standard", "markov", "accumulator")
+SHAPES = ("64, 200, 32, 64", "256, 200, 32, 64", "64, 1000, 32, 64", "32, 500, 64, 256", "1, 50, 32, 64")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page takes from the result tables in a folder."""
+
+    blocks: Mapping[str, Callable[[Path], str]]
+    """By the marker that they stand behind."""
+    sentences: Mapping[str, Callable[[Path], Sequence[object]]]
+    """Sentences with holes, and the numbers in them."""
+
+    def made(self, text: str, folder: Path) -> str:
+        """The text with the numbers of the tables.
+
+        Raises:
+            ValueError: if it has no place for one of them.
+        """
+        text = fill(text, {name: block(folder) for name, block in self.blocks.items()})
+        for sentence, numbers in self.sentences.items():
+            text = restate(text, sentence, *numbers(folder))
+        return text
+
+
+def write_pages(root: Path, folder: Path = FOLDER) -> list[Path]:
+    """Write all pages and figures of the checkout at `root`; the pages."""
+    for name, page in PAGES.items():
+        (root / name).write_text(page.made((root / name).read_text(), folder))
+    write_figures(root / "docs", faithfulness.results(folder))
+    return [write_report(root / "docs" / "benchmarks.md", folder), *(root / name for name in PAGES)]
+
+
+def deep_agents(folder: Path) -> str:
+    """Returns of deep agents on four tasks, and how far they are on the way to the dense reward."""
+    rows = []
+    for task, found in (*suite_tables("deep", folder), *suite_tables("held_out", folder)):
+        measured = [(key, ways(task, found, key)) for key in ("final_return", "evaluation")]
+        for arm, name in DEEP_ARMS.items():
+            if arm in found:
+                rows.append(
+                    [task.name, name, *(cell for key, way in measured for cell in _end(found[arm], key, way[arm]))]
+                )
+    return table(["task", "reward PPO learns from", "return", "way", "evaluation", "way"], rows)
+
+
+def _end(runs: Iterable[Row], key: str, way: float) -> tuple[str, str]:
+    values = [run[key] for run in runs]
+    return f"{fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})", f"{way:.2f}"
+
+
+def learning_times(folder: Path) -> str:
+    """Episodes of credit, of Monte Carlo and of the control."""
+    rows = []
+    for suite, tasks in TABULAR_ROWS.items():
+        for task, name in tasks.items():
+            _, found = _task(suite, task, folder)
+            arms = ("lrp/leaky", "monte_carlo", "late_monte_carlo")
+            rows.append([name, *(learning_time(found[arm], 50) for arm in arms)])
+    return table(["task", "LRP (leaky)", "Monte Carlo", "control"], rows)
+
+
+def unseen_seeds(folder: Path) -> list[str]:
+    """Seeds from 5 on: ways on LunarLander and on Hopper, evaluation on key-to-door."""
+    fresh: dict[str, tuple[Task, Table]] = {}
+    for task, found in suite_tables("deep", folder):
+        later = {arm: [run for run in runs if run["seed"] > 4] for arm, runs in found.items()}
+        fresh[task.name] = task, {arm: runs for arm, runs in later.items() if runs}
+    keys = fmean(run["evaluation"] for run in fresh["KeyToDoor-v0"][1]["lrp/leaky"])
+    return [*(f"{ways(*fresh[name])['lrp/leaky']:.2f}" for name in ("LunarLander-v3", "Hopper-v5")), f"{keys:.1f}"]
+
+
+def less_noise(folder: Path) -> str:
+    """How far LRP on the leaky structure comes, without and with the weight of little variation."""
+    rows = []
+    for task, found in (*suite_tables("deep", folder), *suite_tables("held_out", folder)):
+        way = ways(task, found)
+        rows.append([task.name, *(f"{way[arm]:.2f}" for arm in ("lrp/leaky", "lrp/leaky/0.02"))])
+    return table(["task", "weight 0", "weight 0.02"], rows)
+
+
+def noise_on_key_to_door(folder: Path) -> list[str]:
+    """Absolute credit without and with the weight, its shares on decisive steps, and that of the true credit."""
+    _, found = _task("deep", "KeyToDoor", folder)
+
+    def middle(arm: str, key: str) -> float:
+        return float(median(run[key] for run in found[arm] if key in run))
+
+    arms = ("lrp/leaky", "lrp/leaky/0.02")
+    return [
+        *(f"{middle(arm, 'absolute_credit'):.1f}" for arm in arms),
+        *(f"{middle(arm, 'on_decisive'):.2f}" for arm in arms),
+        f"{middle(arms[1], 'true_on_decisive'):.2f}",
+    ]
+
+
+def off_policy(folder: Path) -> str:
+    """Evaluations of SAC with the delayed reward, with credit and with the dense reward."""
+    rows = []
+    for task, found in suite_tables("off_policy", folder):
+        means = [
+            f"{fmean(run['evaluation'] for run in found[arm]):.1f}" for arm in ("none", "lrp/accumulator", "dense")
+        ]
+        way, ours = ways(task, found, "evaluation")["lrp/accumulator"], found["lrp/accumulator"]
+        single = ", ".join(f"{run['evaluation']:.0f}" for run in ours)
+        rows.append([f"`{task.name}`", f"{task.timesteps:,}", str(len(ours)), *means, f"{way:.2f}", single])
+    header = ["delayed", "with credit", "dense", "way from delayed to dense", "with credit, seed by seed"]
+    return table(["task", "steps", "seeds", *header], rows)
+
+
+def costs(folder: Path, page: str, first: str = "") -> str:
+    """Time of PPO with credit, as multiples of PPO alone."""
+    found = {row["agent"]: row for row in _rows("cost", folder) if row["algo"] == "PPO"}
+    ratios = ("wall_ratio", "processor_ratio")
+    rows = [[name, *(f"{found[agent][ratio]:.2f}" for ratio in ratios)] for agent, name in COSTS[page].items()]
+    return table([first, "wall time", "processor time"], rows)
+
+
+def cost_of_sac(folder: Path) -> list[str]:
+    """Steps, and the multiples of SAC alone."""
+    (row,) = (row for row in _rows("cost", folder) if (row["algo"], row["agent"]) == ("SAC", "causal, accumulator"))
+    return [f"{row['timesteps']:,}", *(f"{row[ratio]:.2f}" for ratio in ("wall_ratio", "processor_ratio"))]
+
+
+def door_paid(folder: Path) -> list[float]:
+    """How often the door of key-to-door paid, least and most, with credit and without."""
+    _, found = _task("deep", "KeyToDoor", folder)
+    shares = ([run["outcomes"]["paid"] for run in found[arm]] for arm in ("lrp/leaky", "none"))
+    return [bound(of_arm) for of_arm in shares for bound in (min, max)]
+
+
+def four_rooms(folder: Path) -> list[str]:
+    """Where credit and Monte Carlo end."""
+    _, found = _task("further_tasks", "FourRooms", folder)
+    return [f"{median(run['final_share'] for run in found[arm]):.2f}" for arm in ("lrp/leaky", "monte_carlo")]
+
+
+def speeds(folder: Path) -> str:
+    """LRP as a multiple of forward + backward, by shape and structure, with one thread and with two."""
+    found = partial(_speed, folder)
+    rows = []
+    for shape in SHAPES:
+        cases = [f"B, T, F, H = {shape}, {structure}" for structure in STRUCTURES]
+        ratios = [" / ".join(f"{found(n, SPEED, case)['wall_ratio']}" for n in (1, 2)) for case in cases]
+        rows.append([shape, *ratios, f"{found(1, SPEED, cases[0])['forward_ratio']}"])
+    return table(["B, T, F, H", "standard", "Markov", "accumulator", "forward"], rows)
+
+
+def times_faster(folder: Path) -> list[float]:
+    """Than one sequence at a time and than integrated gradients, with one thread and with two."""
+    rivals = ("one sample at a time, B = 64", "Captum's integrated gradients, 50 steps")
+    return [_speed(folder, n, "times faster", rival)["wall_time"] for rival in rivals for n in (1, 2)]
+
+
+def microseconds(folder: Path) -> list[float]:
+    """Of a step and sequence, by length and by batch."""
+    cases = ((8, 100), (8, 1000), (8, 10_000), (64, 100), (256, 100), (1024, 100))
+    part = "microseconds a step and sequence"
+    return [_speed(folder, 1, part, f"B = {batch}, T = {steps}")["microseconds"] for batch, steps in cases]
+
+
+def peaks(folder: Path) -> list[float]:
+    """By how much LRP, and forward + backward, lift the memory."""
+    found = _speed(folder, 2, "MiB at the peak", f"B, T, F, H = {SHAPES[2]}")
+    return [found["LRP"], found["autograd"]]
+
+
+def range_of_speeds(folder: Path) -> list[str]:
+    """Least and greatest ratio of LRP on long batches, on the standard structure and on those with a closed form."""
+    ratios = {
+        structure: [
+            _speed(folder, threads, SPEED, f"B, T, F, H = {shape}, {structure}")["wall_ratio"]
+            for shape in SHAPES[:-1]
+            for threads in (1, 2)
+        ]
+        for structure in STRUCTURES
+    }
+    closed = ratios["markov"] + ratios["accumulator"]
+    return [f"{ratio:.2f}" for ratio in (min(ratios["standard"]), max(ratios["standard"]), min(closed), max(closed))]
+
+
+def _speed(folder: Path, threads: int, part: str, case: str) -> Row:
+    asked = ("cpu", threads, part, case)
+    return next(row for row in _rows("lrp_speed", folder) if ResultTable(Path("lrp_speed")).key_of(row) == asked)
+
+
+def _task(suite: str, name: str, folder: Path) -> tuple[Task, Table]:
+    return next((task, found) for task, found in suite_tables(suite, folder) if task.name == f"{name}-v0")
+
+
+def _rows(name: str, folder: Path) -> list[dict[str, Any]]:
+    return ResultTable(folder / f"{name}.jsonl").rows()
+
+
+def repair_times(folder: Path) -> str:
+    """Median episodes of each agent on watch repair."""
+    return table(["agent", "episodes"], list(repair_medians(_rows("watch_repair", folder)).items()))
+
+
+PAGES = {
+    "README.md": Page(
+        {
+            "watch repair": repair_times,
+            "deep agents": deep_agents,
+            "cost": partial(costs, page="README.md"),
+            "learning times": learning_times,
+        },
+        {
+            "forward + backward of the same LSTM ({} to {} times; closed forms {} to {} times)": range_of_speeds,
+            "paid in {} to {} of the last 100 episodes, without in {} to {}. The true": door_paid,
+            "make {} of the way on LunarLander, {} on Hopper, and evaluate to {} on key-to-door": unseen_seeds,
+            "credit ends at {} of the way, Monte Carlo at {} (medians)": four_rooms,
+        },
+    ),
+    "docs/stable_baselines3.md": Page(
+        {
+            "less noise": less_noise,
+            "off-policy": off_policy,
+            "cost": partial(costs, page="docs/stable_baselines3.md", first="credit"),
+        },
+        {
+            "absolute credit of an episode falls from {} to {}, and the share on decisive steps or their neighbours "
+            "rises from {} to {} (medians); the true credit has {} there": noise_on_key_to_door,
+            "Over {} steps of SAC with networks of two layers of 64 on Pendulum, credit takes {} times the wall time "
+            "and {} times the processor time of SAC alone": cost_of_sac,
+        },
+    ),
+    "docs/lrp.md": Page(
+        {"speed": speeds},
+        {
+            "the batch is {} / {} times faster than the step-by-step formulation one sequence at a time, and {} / {} "
+            "times faster than Captum's integrated gradients at 50 steps": times_faster,
+            "is {}, {} and {} microseconds at T = 100, 1,000 and 10,000 (B = 8), and {}, {} and {} at B = 64, 256 and "
+            "1,024": microseconds,
+            "LRP lifts the memory of a fresh process by {} MiB, forward + backward by {}. Where": peaks,
+        },
+    ),
+    "docs/faithfulness.md": Page(
+        {
+            name: lambda folder, made=made: made(faithfulness.results(folder))
+            for name, made in faithfulness.TABLES.items()
+        },
+        {},
+    ),
+}
+"""By their path in the checkout; `docs/benchmarks.md` is made as a whole."""

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from studies.provenance import provenance
+from studies.results import FORMAT, ResultTable, Row
+
+MADE = {"command": "python", "commit": "abc", "versions": "python 3", "machine": "2 cores"}
+
+
+def row(seed: int, **numbers: object) -> Row:
+    return {"env": "Choice", "arm": "none", "seed": seed, "settings": "0", **numbers, **MADE}
+
+
+def add_ten(path: Path, first: int) -> None:
+    for seed in range(first, first + 10):
+        ResultTable(path).add([row(seed)])
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ResultTable:
+    return ResultTable(tmp_path / "deep.jsonl")
+
+
+def test_rows_come_back_sorted_whole_and_once(table: ResultTable) -> None:
+    table.add([row(10, curve=[[1, 2.5]], solved_at=None), row(9)])
+    table.add([row(10, solved_at=3), row(2)])
+    assert table.rows() == [row(2), row(9), row(10, solved_at=3)]
+
+
+def test_the_same_runs_make_the_same_file_in_whatever_order_they_end(tmp_path: Path) -> None:
+    one, other = ResultTable(tmp_path / "a" / "deep.jsonl"), ResultTable(tmp_path / "b" / "deep.jsonl")
+    for seed in (0, 1, 2):
+        one.add([row(seed)])
+        other.add([row(2 - seed)])
+    assert one.path.read_bytes() == other.path.read_bytes()
+
+
+def test_processes_that_write_at_once_lose_no_row(table: ResultTable) -> None:
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(add_ten, table.path, first) for first in (0, 10, 20)]:
+            done.result()
+    assert [found["seed"] for found in table.rows()] == list(range(30))
+
+
+def test_a_write_that_fails_leaves_the_rows_that_were_there(table: ResultTable) -> None:
+    table.add([row(0)])
+    with pytest.raises(TypeError):
+        table.add([row(1, curve={1, 2})])
+    assert table.rows() == [row(0)]
+
+
+def test_what_could_not_be_measured_is_left_out(table: ResultTable) -> None:
+    table.add([row(0, correlation=float("nan"), explained_variance=float("-inf"))])
+    assert table.rows() == [row(0, explained_variance=float("-inf"))]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "line 2, is damaged"),
+        ("<<<<<<< HEAD", "line 2, is damaged"),
+        ("[1]", "line 2, is damaged"),
+        ("", "line 2, is damaged"),
+        (json.dumps({"format": 1, **row(1)}), "line 2, has format 1, this code reads 2; give another results folder"),
+        (json.dumps(row(1)), "line 2, has format None"),
+        (json.dumps({"format": FORMAT, **row(1), "seed": None}), "line 2, is damaged or of another study .no 'seed'."),
+        (json.dumps({"format": FORMAT, "agent": "a", "seed": 0, **MADE}), "another study .no 'env'."),
+        (json.dumps({"format": FORMAT, **row(1)})[:-40], "line 2, is damaged"),
+        (json.dumps({"format": FORMAT, **row(0)}), "line 2, repeats the run of an earlier line"),
+    ],
+)
+def test_a_damaged_or_foreign_row_is_refused_by_file_and_line(table: ResultTable, line: str, says: str) -> None:
+    table.add([row(0)])
+    with table.path.open("a") as file:
+        file.write(line + "\n")
+    before = table.path.read_bytes()
+    with pytest.raises(ValueError, match=says) as error:
+        table.rows()
+    assert str(table.path) in str(error.value)
+    with pytest.raises(ValueError, match=says):
+        table.add([row(5)])
+    assert table.path.read_bytes() == before
+
+
+def test_provenance_names_no_path_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+    monkeypatch.setattr("sys.argv", [str(script), "--results", "/home/somebody/results"])
+    made = provenance("filelock")
+    assert made["command"] == "python scripts/benchmark.py --results results"
+    assert "filelock " in made["versions"]
+    assert not any("/home" in text for text in made.values())
