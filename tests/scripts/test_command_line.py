@@ -146,7 +146,7 @@ def test_watch_repair_counts_episodes_for_every_agent_and_goes_on_where_it_stopp
     for seeds in (1, 2):
         code, out, err = run("watch_repair.py", "--seeds", seeds, "--cap", 760, "--processes", 1, "--output", output)
         assert code == 0, err
-        assert out.count("seed 0") == (5 if seeds == 1 else 0)
+        assert out.count("seeds 0 to") == (5 if seeds == 1 else 0)
     rows = ResultTable(output).rows()
     assert len(rows) == 10
     assert all(row["episodes"] is None or 750 <= row["episodes"] <= 760 for row in rows)
