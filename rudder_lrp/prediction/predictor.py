@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.prediction.encoder import FeatureEncoder
-from rudder_lrp.storage import read_tensors, write_tensors
+from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
 
 _KIND = "return predictor 3"
 
@@ -197,16 +197,26 @@ class ReturnPredictor(nn.Module):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is damaged, of another kind, or made for other spaces.
+            DamagedFileError: if the file is not as it was written, or says what cannot be.
+            ValueError: if the file is of another kind or version, or made for other spaces.
         """
         tensors, header = read_tensors(path, _KIND)
         for name, space in (("observation_space", observation_space), ("action_space", action_space)):
-            if header[name] != repr(space):
+            if header.get(name) != repr(space):
                 raise ValueError(
-                    f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
+                    f"the predictor at {path} was made for {name} {header.get(name)}, not for {space!r}; "
                     "load it with the environment it was trained on, or train a new one"
                 )
-        features = TransitionFeatures(observation_space, action_space, header["encoding"])
-        predictor = cls(features, header["structure"], header["hidden_size"])
+        cells = check_count(path, header, "hidden_size", least=1)
+        if "readout.weight" not in tensors or tensors["readout.weight"].shape != (1, cells):
+            raise DamagedFileError(f"{path} has no readout of the {cells} cells it names; restore it or train anew")
+        try:
+            features = TransitionFeatures(observation_space, action_space, header.get("encoding", ""))
+            predictor = cls(features, header.get("structure", ""), cells)
+        except ValueError as error:
+            raise DamagedFileError(f"the header of {path} is damaged: {error}; restore it or train anew") from error
+        check_tensors(path, tensors, predictor.state_dict())
+        if tensors["return_scale"] <= 0.0 or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0:
+            raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
         predictor.load_state_dict(tensors)
         return predictor
