@@ -95,9 +95,9 @@ class LessonBatch(NamedTuple):
 class LessonBuffer:
     """Keeps at most `capacity` lessons for training and, apart from them, the latest held-out ones.
 
-    Every `holdout_every`-th lesson is held out and never trained on. When the training part is full, one lesson makes
-    room: of `contenders` drawn at random, the one whose return has the nearest neighbours among the others, so
-    that the rare returns stay.
+    One of every `holdout_every` lessons, at random, is held out and never trained on. When the training part is full,
+    one lesson makes room: of the older half, the one whose return has the nearest neighbours among all, so that the
+    rare returns stay.
 
     Args:
         capacity: lessons to train on.
@@ -119,6 +119,7 @@ class LessonBuffer:
         self.training: list[Lesson] = []
         self.held_out: list[Lesson] = []
         self._losses: list[float] = []
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:
@@ -127,7 +128,7 @@ class LessonBuffer:
     def add(self, lesson: Lesson) -> None:
         """Take in a finished episode."""
         self.seen += 1
-        if self.seen % self.holdout_every == 0:
+        if self._is_held_out(self.seen - 1):
             self.held_out.append(lesson)
             del self.held_out[: -self.holdout_capacity]
             return
@@ -135,6 +136,11 @@ class LessonBuffer:
             self._remove(self._most_redundant())
         self.training.append(lesson)
         self._losses.append(float("inf"))
+
+    def _is_held_out(self, number: int) -> bool:
+        # One at random of each row of them: environments that take turns are all held out from.
+        row, at = divmod(number, self.holdout_every)
+        return at == np.random.default_rng([self._seed, row]).integers(self.holdout_every)
 
     def _remove(self, index: int) -> None:
         del self.training[index], self._losses[index]
@@ -232,7 +238,7 @@ class LessonBuffer:
 
     def empty_copy(self) -> LessonBuffer:
         """A buffer of the same capacity without lessons."""
-        return LessonBuffer(self.capacity, self.holdout_every, self.holdout_capacity)
+        return LessonBuffer(self.capacity, self.holdout_every, self.holdout_capacity, self._seed)
 
     def adopt(self, other: LessonBuffer) -> None:
         """Take over the lessons and draws of another buffer in place of the present ones."""

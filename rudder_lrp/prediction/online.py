@@ -17,6 +17,7 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
 from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
 from rudder_lrp.storage import check_count, check_tensors
+from rudder_lrp.torch_mode import plain_torch
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class OnlinePredictor:
         for tell in self.listeners:
             tell(lesson)
 
+    @plain_torch()
     def recall(self, lesson: Lesson) -> None:
         """Take in an episode that was written down when it was finished."""
         self.lessons.add(lesson)
@@ -99,6 +101,7 @@ class OnlinePredictor:
             self.observe(Lesson.from_episode(episode, self.predictor.features))
         return self.lessons.seen - before
 
+    @plain_torch()
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
         self._steps = steps

@@ -16,6 +16,7 @@ from rudder_lrp.episodes.features import Encoding, RunningNormalizer, Transition
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
+from rudder_lrp.torch_mode import plain_torch
 
 _KIND = "return predictor 3"
 
@@ -55,6 +56,7 @@ class ReturnPredictor(nn.Module):
     return_mean: Tensor
     return_scale: Tensor
 
+    @plain_torch()
     def __init__(
         self,
         features: TransitionFeatures,

@@ -15,6 +15,7 @@ from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, evaluate, losses, moments
+from rudder_lrp.torch_mode import plain_torch
 
 _FORESEEN_ENOUGH = 0.2  # explained variance of the outlook, from which on its changes are more than noise
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
@@ -112,6 +113,7 @@ class Trainer:
             "of the training to 'outstanding'"
         )
 
+    @plain_torch()
     def train(self, lessons: LessonBuffer, explained: float = 0.0) -> Quality:
         """Do gradient steps on the training part; return the quality on the held-out part.
 

@@ -15,6 +15,7 @@ from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.torch_mode import plain_torch
 
 Rewards = NDArray[np.float64]
 
@@ -75,6 +76,7 @@ class Redistributor(ABC):
             rewards += self._redistribute_batch(lessons[start : start + batch_size])
         return rewards
 
+    @plain_torch()
     @torch.no_grad()
     def _redistribute_batch(self, lessons: Sequence[Lesson]) -> list[Rewards]:
         batch = LessonBatch.collate(lessons)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from weakref import WeakSet
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
@@ -17,6 +18,7 @@ from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env, write_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedRolloutBuffer
+from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 from rudder_lrp.viewing.diagnosis import credit_report, timeline
 from rudder_lrp.viewing.tensorboard import as_image, draw_timeline
 
@@ -33,11 +35,26 @@ def _credit_of_buffer(model: BaseAlgorithm) -> EpisodicCredit | None:
     return None
 
 
+_told: WeakSet[RedistributedRewardVecEnv] = WeakSet()
+"""Wrappers that were said not to be training."""
+
+
+def _check_interval(name: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"{name} must be at least 1 environment step, got {steps}; name more to leave the end alone")
+
+
 class _Callback(BaseCallback):
     """Knows the wrapper of the training environment, and does nothing at a step."""
 
     def _on_training_start(self) -> None:
         self._env = credit_env(self.training_env)
+        if not self._env.training and self._env not in _told:
+            _told.add(self._env)
+            logger.warning(
+                "env.training is False, so that the agent learns from the environment's own rewards and nothing is "
+                "recorded; set it to True to redistribute them"
+            )
 
     def _on_step(self) -> bool:
         return True
@@ -84,6 +101,7 @@ class CreditCheckpoints(_Callback):
 
     def __init__(self, folder: str | Path, *, every: int = 50_000, replay_buffer: bool = False, keep: int = 2) -> None:
         super().__init__()
+        _check_interval("every", every)
         self.folder = Path(folder)
         self.every = every
         self.replay_buffer = replay_buffer
@@ -177,6 +195,7 @@ class TimelinePictures(_Callback):
 
     def __init__(self, *, every: int = 50_000, count: int = 3, n_lessons: int = 16) -> None:
         super().__init__()
+        _check_interval("every", every)
         self.every = every
         self.count = count
         self.n_lessons = n_lessons
@@ -216,6 +235,9 @@ class RedistributionCallback(CallbackList):
         pictures_every: environment steps between two rounds of pictures, and at the end.
         n_pictures: episodes drawn in a round, see `TimelinePictures`.
         n_lessons: latest held-out episodes that scalars and pictures are made of.
+
+    Raises:
+        ValueError: if the replay buffer is to be saved and there is no folder, or an interval is not positive.
     """
 
     def __init__(
@@ -232,6 +254,8 @@ class RedistributionCallback(CallbackList):
             CreditScalars(n_lessons),
             TimelinePictures(every=pictures_every, count=n_pictures, n_lessons=n_lessons),
         ]
+        if checkpoint_folder is None and checkpoint_replay_buffer:
+            raise ValueError("checkpoint_replay_buffer does nothing without a checkpoint_folder; name one")
         if checkpoint_folder is not None:
             saving = CreditCheckpoints(
                 checkpoint_folder, every=checkpoint_every, replay_buffer=checkpoint_replay_buffer

@@ -72,6 +72,8 @@ def write_checkpoint(run: RunFolder, model: BaseAlgorithm, *, replay_buffer: boo
     """Write a checkpoint of a model into the folder of its run; see `save_checkpoint`."""
     env = model.get_env()
     assert env is not None
+    if replay_buffer and not isinstance(model, OffPolicyAlgorithm):
+        raise ValueError(f"{type(model).__name__} has no replay buffer to save; leave the option out")
     pipeline = {"environment": describe_env(env), "model": describe_model(model)}
     if run.online in _resumed:
         before, changed = _resumed[run.online]
@@ -81,7 +83,7 @@ def write_checkpoint(run: RunFolder, model: BaseAlgorithm, *, replay_buffer: boo
         model.save(checkpoint / "model")
         if (statistics := unwrap_vec_normalize(env)) is not None:
             _write_statistics(checkpoint / _STATISTICS, statistics)
-        if replay_buffer and isinstance(model, OffPolicyAlgorithm):
+        if isinstance(model, OffPolicyAlgorithm) and replay_buffer:
             model.save_replay_buffer(checkpoint / "replay_buffer")
 
     return run.checkpoint(pipeline, write)
@@ -108,6 +110,9 @@ def resume(folder: str | Path, env: VecEnv, *, changed: Collection[str] = ()) ->
     online, own = credit_env(env).online, describe_env(env)
 
     def check(pipeline: dict[str, Any]) -> None:
+        known = {name for part in (own, *pipeline.values()) for name in part}
+        if unknown := sorted(set(changed) - known - {name.split(".")[0] for name in known}):
+            raise ValueError(f"changed={unknown} names nothing that could differ; there are {sorted(known)}")
         check_same(pipeline["environment"], own, changed)
 
     checkpoint = restore(folder, online, check, lambda at: _statistics(at, env))
