@@ -95,16 +95,20 @@ class Episode:
         return Transitions(before, self.actions, self.rewards, after, steps == 0, steps == len(self) - 1)
 
 
+LARGEST_REWARD = 1e20  # beyond, sums and products of predictions overflow in float32
+
+
 def check_finite(rewards: Array, where: str = "the episode") -> None:
-    """Refuse NaN and infinite rewards with the first offending step.
+    """Refuse rewards that are NaN, infinite, or too large for float32, with the first offending step.
 
     Raises:
         ValueError: naming the step and the value.
     """
-    if not np.isfinite(rewards).all():
-        step = int(np.flatnonzero(~np.isfinite(rewards))[0])
+    sound = np.abs(rewards) < LARGEST_REWARD
+    if not sound.all():
+        step = int(np.flatnonzero(~sound)[0])
         raise ValueError(
-            f"reward {rewards[step]} at index {step} of {where} is not finite: "
+            f"reward {rewards[step]} at index {step} of {where} is not finite, or beyond {LARGEST_REWARD:g}: "
             "a return cannot be predicted from it; mend the environment or clip its reward"
         )
 

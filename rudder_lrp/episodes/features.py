@@ -24,8 +24,14 @@ Features = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
+_LARGEST = 1e18  # the square of what is larger overflows in float32
 _MANY = 8192  # several images have fewer
 _CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating every cell
+
+
+def are_sound(features: Features) -> bool:
+    """Whether all features are finite, and small enough that their variance is, too."""
+    return bool((np.abs(features) < _LARGEST).all())
 
 
 def flatten(space: spaces.Space[Any], values: Observations) -> NDArray[Any]:
@@ -196,11 +202,12 @@ class TransitionFeatures:
             parts = [after - before, actions, reward]
         with np.errstate(over="ignore"):  # what is infinite in float32 is named below
             features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
+        if not are_sound(features):
+            row, column = np.argwhere(~(np.abs(features) < _LARGEST))[0]
             raise ValueError(
                 f"feature {self.names[column]} of transition {row} is {features[row, column]}: observations, actions "
-                "and rewards must be finite; mend the environment or wrap it in a transform that clips them"
+                f"and rewards must be finite and within {_LARGEST:g}; mend the environment or wrap it in a transform "
+                "that clips them"
             )
         return features
 

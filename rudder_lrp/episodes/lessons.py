@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rudder_lrp.episodes.episode import Array, Episode, check_finite
-from rudder_lrp.episodes.features import Features, TransitionFeatures
+from rudder_lrp.episodes.features import Features, TransitionFeatures, are_sound
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
 
 _KIND = "lessons 2"
@@ -40,8 +40,8 @@ class Lesson:
                 f"{self.rewards.shape}"
             )
         check_finite(self.rewards)
-        if not np.isfinite(self.features).all():
-            raise ValueError("a feature of the lesson is not finite: mend the environment or clip its observations")
+        if not are_sound(self.features):
+            raise ValueError("a feature of the lesson is not finite, or beyond 1e18: mend the environment or clip it")
 
     @classmethod
     def from_episode(cls, episode: Episode, features: TransitionFeatures) -> Lesson:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.storage import DamagedFileError
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class _Reader:
         if not self.path.exists():
             return
         if not stat.S_ISREG(self.path.stat().st_mode):
-            raise OSError(f"{self.path} is no regular file, so no journal; move it away")
+            raise DamagedFileError(f"{self.path} is no regular file, so no journal; move it away")
         self.whole, count = 0, 0
         with self.path.open("rb") as file:
             self._size = os.fstat(file.fileno()).st_size

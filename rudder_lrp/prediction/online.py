@@ -156,6 +156,10 @@ class OnlinePredictor:
         scales = [value for name, value in tensors.items() if not name.endswith(("exp_avg", "mean"))]
         if any((value < 0.0).any() for value in scales):
             raise ValueError("a variance or count is negative")
+        for at, of_parameter in moments.items():
+            # |m| <= 7.3 sqrt(v) for Adam's decay rates (Cauchy-Schwarz); what is beyond would throw the weights away.
+            if (of_parameter["exp_avg"].abs() > 8.0 * of_parameter["exp_avg_sq"].sqrt() + 1e-18).any():
+                raise ValueError(f"the moments of parameter {at} do not fit together")
         check_count("training", counters, "version")
         check_count("training", counters, "until_round", least=-(2**62), most=self.config.train_every)
         quality = Quality(*(float(value) for value in counters["quality"]))

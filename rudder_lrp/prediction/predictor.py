@@ -20,6 +20,7 @@ from rudder_lrp.torch_mode import plain_torch
 
 _KIND = "return predictor 3"
 
+_LARGEST_WEIGHT, _LARGEST_SCALE = 1e6, 1e37  # what is larger was not learnt, and overflows in float32
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
 
 
@@ -218,7 +219,15 @@ class ReturnPredictor(nn.Module):
         except ValueError as error:
             raise DamagedFileError(f"the header of {path} is damaged: {error}; restore it or train anew") from error
         check_tensors(path, tensors, predictor.state_dict())
-        if tensors["return_scale"] <= 0.0 or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0:
+        if (
+            not 0.0 < tensors["return_scale"] <= 1e25
+            or abs(tensors["return_mean"]) > 1e25
+            or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0
+        ):
             raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
+        weights = dict(predictor.named_parameters())
+        for name, value in tensors.items():
+            if float(value.abs().max()) > (_LARGEST_WEIGHT if name in weights else _LARGEST_SCALE):
+                raise DamagedFileError(f"{path}: {name!r} is beyond what predictions can be made of; restore it")
         predictor.load_state_dict(tensors)
         return predictor

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rudder_lrp.episodes.episode import Array, Observations, Transitions
+from rudder_lrp.episodes.episode import LARGEST_REWARD, Array, Observations, Transitions
 from rudder_lrp.episodes.features import Features
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.online import OnlinePredictor
@@ -197,10 +197,10 @@ class CausalCredit:
         return handed
 
     def _check_rewards(self, rewards: Array) -> None:
-        for index in np.flatnonzero(~np.isfinite(rewards)).tolist():
+        for index in np.flatnonzero(~(np.abs(rewards) < LARGEST_REWARD)).tolist():
             raise ValueError(
                 f"environment {index} paid {rewards[index]} at step {self._running.lengths[index]} of its episode: "
-                "rewards must be finite; mend the environment or clip its reward"
+                f"rewards must be finite and within {LARGEST_REWARD:g}; mend the environment or clip its reward"
             )
 
     def _settle(
