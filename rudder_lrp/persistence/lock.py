@@ -23,7 +23,7 @@ else:
 _NAME = ".lock"
 
 
-class FolderInUseError(RuntimeError):
+class FolderInUseError(OSError):
     """Another process writes into the folder."""
 
 

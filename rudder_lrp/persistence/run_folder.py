@@ -242,7 +242,7 @@ def _leave_out(folder: Path, damaged: dict[Path, Exception]) -> None:
         return
     for checkpoint, error in damaged.items():
         logger.warning("%s was left out, and the checkpoint before it taken: %s", checkpoint, error)
-    with suppress(OSError, FolderInUseError):  # a folder that one may not write in is left as it is
+    with suppress(OSError):  # a folder that one may not write in is left as it is
         lock = FolderLock(folder)
         for checkpoint in damaged:
             set_aside(checkpoint)

@@ -190,6 +190,7 @@ def _mean(of_heads: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(of_heads)).mean(dim=0)
 
 
+@plain_torch()
 def fit(
     predictor: ReturnPredictor,
     lessons: LessonBuffer | Sequence[Episode],

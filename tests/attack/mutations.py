@@ -36,7 +36,7 @@ CHECKPOINT = "checkpoint_000001"
 Rng = np.random.Generator
 
 
-class Hangs(Exception):
+class HangsError(Exception):
     """Reading takes too long."""
 
 
@@ -177,14 +177,8 @@ def _change_tensor(tensors: dict[str, torch.Tensor], one: str, two: str, rng: Rn
 def snapshot(env: VecNormalize) -> str:
     online = env.venv.online
     tensors, counters = online.state()
-    parts = [
-        online.predictor.state_dict(),
-        tensors,
-        counters,
-        online.lessons.seen,
-        len(online.lessons),
-        env.obs_rms.mean,
-    ]
+    counts = online.lessons.seen, len(online.lessons)
+    parts = [online.predictor.state_dict(), tensors, counters, counts, env.obs_rms.mean]
     return repr([{k: v.tolist() for k, v in part.items()} if _tensors(part) else part for part in parts])
 
 
@@ -213,13 +207,13 @@ def outcome(folder: Path, file: str) -> str:
     before = snapshot(env)
 
     def stop(*_: Any) -> None:
-        raise Hangs
+        raise HangsError
 
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
     try:
         read_and_use(folder, file, env)
-    except Hangs:
+    except HangsError:
         return "hangs"
     except (ValueError, FileNotFoundError) as error:
         if "\n" in str(error) or not str(error):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,14 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from rudder_lrp.episodes.episode import Episode
-from rudder_lrp.lstm import Structure
-from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
-from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedNStepReplayBuffer,
     RedistributedReplayBuffer,
     RedistributedRewardVecEnv,
 )
-from tests.conftest import SPACES
 from tests.sb3.play import NEVER, QUICK, trusted, vec_env
 
 
@@ -220,28 +214,3 @@ def test_the_defaults_of_replay_are_there_where_asked_for_and_one_s_own_options_
 def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(config, caplog) -> None:
     agent(RedistributedRewardVecEnv(vec_env(1), config))
     assert ("build the wrapper with the config REPLAYED" in caplog.text) is (config is ON_POLICY)
-
-
-def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.ndarray]:
-    """An episode of a slowly wandering state, which pays its square at the end, and what each step added to that."""
-    position = np.zeros((steps + 1, 3), dtype=np.float32)
-    for t in range(steps):
-        position[t + 1] = 0.95 * position[t] + 0.3 * rng.normal(size=3)
-    dense = -np.square(position[1:, 0]).astype(np.float64)
-    paid = np.append(np.zeros(steps - 1), dense.sum())
-    return Episode(position, rng.integers(2, size=steps), paid, truncated=True), dense
-
-
-def test_what_is_replayed_is_each_step_s_own_share_and_not_the_outlook() -> None:
-    episodes, dense = zip(*(wandering(np.random.default_rng(seed)) for seed in range(150)), strict=True)
-
-    def likeness(defaults: CreditConfig) -> float:
-        predictor = ReturnPredictor.for_spaces(*SPACES, structure=Structure.ACCUMULATOR)
-        fit(predictor, episodes[:100], replace(defaults.training, updates=400))
-        rewards = DifferenceRedistributor(predictor).redistribute(episodes[100:])
-        inner = [(new[1:-1], own[1:-1]) for new, own in zip(rewards, dense[100:], strict=True)]
-        return float(np.corrcoef(*(np.concatenate(part) for part in zip(*inner, strict=True)))[0, 1])
-
-    shares, outlook = likeness(REPLAYED), likeness(ON_POLICY)
-    assert shares > 0.8
-    assert shares > outlook + 0.2
