@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,6 +21,8 @@ else:
     def _lock(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+
+logger = logging.getLogger(__name__)
 
 _NAME = ".lock"
 
@@ -67,6 +71,9 @@ def _locked(path: Path) -> int:
     try:
         _lock(descriptor)
     except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
+            logger.warning("%s cannot be locked (%s): see to it yourself that one run writes there", path.parent, error)
+            return descriptor
         process = os.read(descriptor, 20).decode(errors="replace").strip()
         os.close(descriptor)
         raise FolderInUseError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,10 @@ def test_lessons_come_back_as_they_were_written(tmp_path) -> None:
 
 
 def test_a_lesson_is_in_the_file_before_append_returns(tmp_path) -> None:
-    journal = LessonJournal(tmp_path / "journal")
-    for count, lesson in enumerate(lessons(), start=1):
-        journal.append(lesson)
-        assert len(list(read_journal(tmp_path / "journal"))) == count
+    with closing(LessonJournal(tmp_path / "journal")) as journal:
+        for count, lesson in enumerate(lessons(), start=1):
+            journal.append(lesson)
+            assert len(list(read_journal(tmp_path / "journal"))) == count
 
 
 DAMAGE = {
@@ -88,12 +89,11 @@ def test_no_flipped_bit_and_no_cut_yields_a_lesson_that_was_not_written(tmp_path
 
 def test_a_record_that_is_whole_and_no_lesson_ends_the_journal(tmp_path) -> None:
     path = tmp_path / "journal"
-    journal = LessonJournal(path)
-    journal.append(lessons()[0])
     poisoned = lessons()[1]
     poisoned.features[0, 0] = np.nan
-    journal.append(poisoned)
-    journal.append(lessons()[2])
+    with closing(LessonJournal(path)) as journal:
+        for lesson in (lessons()[0], poisoned, lessons()[2]):
+            journal.append(lesson)
     assert len(list(read_journal(path))) == 1
 
 
@@ -101,8 +101,8 @@ def test_a_damaged_journal_is_continued_after_its_last_whole_lesson_and_kept(tmp
     path = tmp_path / "journal"
     damaged = written(path, 3) + b"torn"
     path.write_bytes(damaged)
-    journal = LessonJournal(path)
-    journal.append(lessons()[3])
+    with closing(LessonJournal(path)) as journal:
+        journal.append(lessons()[3])
     found = list(read_journal(path))
     assert len(found) == 4
     assert_first(found, lessons())
@@ -113,7 +113,8 @@ def test_what_is_no_journal_is_neither_read_nor_lost(tmp_path) -> None:
     path = tmp_path / "journal"
     path.write_bytes(b"something that somebody wrote before")
     assert list(read_journal(path)) == []
-    LessonJournal(path).append(lessons()[0])
+    with closing(LessonJournal(path)) as journal:
+        journal.append(lessons()[0])
     assert path.with_name("journal.damaged").read_bytes() == b"something that somebody wrote before"
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="no regular file"):
@@ -143,6 +144,7 @@ def test_a_full_disk_leaves_whole_lessons_and_later_ones_are_written_again(tmp_p
         journal.append(lessons()[1])
     journal._file = file
     journal.append(lessons()[1])
+    journal.close()
     found = list(read_journal(path))
     assert len(found) == 2
     assert_first(found, lessons())

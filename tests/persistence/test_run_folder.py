@@ -227,3 +227,14 @@ def refused(folder: Path) -> bool:
     except FolderInUseError:
         return True
     return False
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, caplog, monkeypatch) -> None:
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    FolderLock(tmp_path).release()
+    assert "cannot be locked ([Errno 37] No locks available)" in caplog.text
