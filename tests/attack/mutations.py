@@ -261,6 +261,8 @@ def attack(folder: Path, count: int, seed: int = 0) -> tuple[Counter[str], list[
         shutil.rmtree(folder / "damaged", ignore_errors=True)
         shutil.copytree(whole, folder / "damaged")
         file = mutate(folder / "damaged", rng)
+        if number % 2 and file.startswith(CHECKPOINT):  # every other time there is none to fall back on
+            shutil.rmtree(folder / "damaged" / "checkpoint_000000")
         result = outcome(folder / "damaged", file)
         if marker.exists():
             marker.unlink()
