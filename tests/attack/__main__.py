@@ -47,7 +47,7 @@ def provenance() -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     packages = ("torch", "numpy", "stable-baselines3", "gymnasium", "safetensors")
     return {
-        "command": "python -m tests.attack " + " ".join(sys.argv[1:]),
+        "command": "python -m tests.attack " + " ".join(sys.argv[1:4]),
         "commit": commit.stdout.strip(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
