@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def kill_once(algorithm: str, folder: Path, seed: int, in_training: bool, tally:
     size = returns.stat().st_size if returns.is_file() else 0
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)  # with its workers, which outlive it where they hold each other's pipes
         try:
             train_until_killed(algorithm, folder, seed)
         finally:
@@ -135,6 +137,8 @@ def kill_once(algorithm: str, folder: Path, seed: int, in_training: bool, tally:
     time.sleep(rng.uniform(0.0, 0.03 if in_training else 0.6))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
     tally["kills"] += 1
     tally["kills in training"] += flag.read_bytes() == b"T"
     compare(algorithm, folder, seed, tally)
