@@ -41,9 +41,7 @@ def play(mode: Callable[[], AbstractContextManager] = nullcontext, then: int = 0
     """Rewards handed out, and what an explanation of other episodes says after that."""
     with mode():
         training = TrainingConfig(updates=3, batch_size=4)
-        env = RedistributedReward(
-            RandomLengths(), train_every=60, min_lessons=4, training=training, trust_threshold=0.0
-        )
+        env = RedistributedReward(RandomLengths(), train_every=60, min_lessons=4, training=training, growth=1.0)
         handed = step(env, 200)
         rng = np.random.default_rng(0)
         explained = LRPRedistributor(env.credit.online.predictor).redistribute([make_episode(rng, n) for n in (1, 7)])

@@ -47,7 +47,9 @@ class CreditConfig:
         default_factory=lambda: TrainingConfig(
             predicts=Predicts.OUTLOOK,
             updates=300,
-            following_updates=300,
+            anew=False,
+            along_weight=0.5,
+            weight_decay=1e-6,
             batch_size=32,
             learning_rate=1e-2,
             variation_weight=0.005,
@@ -114,13 +116,15 @@ class PredictorCredit(Credit):
             env.action_space,
             structure=structure,
             hidden_size=config.hidden_size,
+            members=1,
+            clock=0,  # the observations tell the time
             encoding=config.encoding,
             seed=seed,
         )
         self.online = OnlinePredictor(
             predictor,
             LessonBuffer(config.capacity, holdout_capacity=config.held_out, seed=seed),
-            OnlineConfig(config.training, config.train_every, config.min_lessons),
+            OnlineConfig(config.training, config.train_every, 1.0, config.min_lessons),
         )
         self.redistributor = build(predictor)
         self._expected = predictor.expected_return

@@ -28,8 +28,11 @@ WINDOW, SHARE = 750, 0.95
 BEST = [REPAIR if profit > 0 else DECLINE for profit in MEAN_PROFIT]
 """The right decision for each brand."""
 
+ALONE = {"members": 1, "clock": 0}
+"""One predictor for itself; the observations tell the time."""
+
 TRAINING = TrainingConfig(
-    predicts=Predicts.OUTLOOK, updates=100, following_updates=100, batch_size=32, learning_rate=1e-2
+    predicts=Predicts.OUTLOOK, updates=100, anew=False, along_weight=0.5, weight_decay=1e-6, variation_weight=0.0
 )
 
 Learn = Callable[[list[State], Episode], None]
@@ -113,11 +116,11 @@ class CreditedLearning:
         relearnt: int = 500,
     ) -> None:
         spaces = WatchRepair().observation_space, WatchRepair().action_space
-        options = {"structure": "accumulator", "hidden_size": 16, "encoding": "changes", "seed": seed}
+        options = {"structure": "accumulator", "hidden_size": 16, "encoding": "changes", "seed": seed} | ALONE
         predictor = ReturnPredictor.for_spaces(*spaces, **options)
         lessons = LessonBuffer(capacity=2048, seed=seed)
         self.agent = agent
-        self.online = OnlinePredictor(predictor, lessons, OnlineConfig(training, train_every, min_lessons=100))
+        self.online = OnlinePredictor(predictor, lessons, OnlineConfig(training, train_every, 1.0, min_lessons=100))
         self.redistributor = LRPRedistributor(predictor)
         self.episodes = 0
         self._latest: deque[Visited] = deque(maxlen=relearnt)

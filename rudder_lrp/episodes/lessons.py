@@ -75,20 +75,20 @@ class LessonBatch(NamedTuple):
     lengths: Tensor
     """`[B]`, int64."""
     returns: Tensor
-    """True undiscounted returns, `[B]`."""
+    """True undiscounted returns, float64, `[B]`."""
     outstanding: Tensor
-    """What of the return is not yet paid after each step, `[B, T]`; the last step's own reward counts as unpaid."""
+    """What of the return is not yet paid after each step, float64, `[B, T]`; the last step's own reward is unpaid."""
 
     @classmethod
     def collate(cls, lessons: Sequence[Lesson]) -> LessonBatch:
         """Pad and stack lessons."""
         lengths = torch.tensor([len(lesson) for lesson in lessons])
         features = torch.zeros(len(lessons), int(lengths.max()), lessons[0].features.shape[1])
-        outstanding = torch.zeros(features.shape[:2])
+        outstanding = torch.zeros(features.shape[:2], dtype=torch.float64)
         for row, lesson in enumerate(lessons):
             features[row, : len(lesson)] = torch.from_numpy(lesson.features)
             outstanding[row, : len(lesson)] = torch.from_numpy(lesson.outstanding)
-        returns = torch.tensor([lesson.episode_return for lesson in lessons], dtype=features.dtype)
+        returns = torch.tensor([lesson.episode_return for lesson in lessons], dtype=torch.float64)
         return cls(features, lengths, returns, outstanding)
 
 

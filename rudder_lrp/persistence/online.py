@@ -10,7 +10,7 @@ from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
-_KIND = "online predictor 1"
+_KIND = "online predictor 2"
 _PREDICTOR, _LESSONS, _TRAINING = "predictor.safetensors", "lessons.safetensors", "training.safetensors"
 
 
@@ -67,11 +67,20 @@ def _rehearse(path: Path, online: OnlinePredictor, take_over: Callable[[OnlinePr
 
 def _check_shape(checkpoint: Path, saved: ReturnPredictor, own: ReturnPredictor) -> None:
     found, wanted = (
-        (p.structure.value, p.lstm.hidden_size, p.features.encoding.value, len(p.features)) for p in (saved, own)
+        (
+            p.structure.value,
+            p.lstm.hidden_size,
+            p.features.encoding.value,
+            p.members,
+            len(p.clock.rates),
+            len(p.features),
+        )
+        for p in (saved, own)
     )
     if found != wanted:
         raise ValueError(
             f"the predictor in {checkpoint} has a {found[0]} LSTM of {found[1]} cells on the {found[2]} encoding, this "
-            f"one a {wanted[0]} LSTM of {wanted[1]} cells on the {wanted[2]} encoding; resume with the predictor's "
-            "options of the run that was saved"
+            f"one a {wanted[0]} LSTM of {wanted[1]} cells on the {wanted[2]} encoding (members {found[3]} and {wanted[3]}, "
+            f"frequencies of the clock {found[4]} and {wanted[4]}); resume with the predictor's options of the run that "
+            "was saved"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -33,17 +34,18 @@ class OnlineConfig:
     training: TrainingConfig = DEFAULT_TRAINING
     """One round of training."""
     train_every: int = 2048
-    """Environment steps between two rounds."""
+    """Environment steps between two rounds, at least."""
+    growth: float = 1.5
+    """No round before there are so many times the lessons of the last one, or half of those that are kept is new: until
+    then a round would learn little else."""
     min_lessons: int = 32
     """No training before there are so many."""
-    trust_threshold: float = 0.2
-    """A held-out explained variance below this one counts as no trust at all."""
 
     def __post_init__(self) -> None:
-        if self.train_every < 1 or self.min_lessons < 2 or not 0.0 <= self.trust_threshold <= 1.0:
+        if self.train_every < 1 or self.min_lessons < 2 or self.growth < 1.0:
             raise ValueError(
-                "train_every must be at least 1, min_lessons at least 2 and trust_threshold within [0, 1], "
-                f"got {self.train_every}, {self.min_lessons} and {self.trust_threshold}"
+                "train_every must be at least 1, min_lessons at least 2 and growth at least 1, "
+                f"got {self.train_every}, {self.min_lessons} and {self.growth}"
             )
 
 
@@ -71,12 +73,13 @@ class OnlinePredictor:
         self._unseen = RunningNormalizer(len(predictor.features))
         self._steps = 0
         self._next_round = self.config.train_every
+        self._next_lessons = 0
         self._told_of_nothing = False
 
     @property
     def q(self) -> float:
-        """Weight of the redistributed reward in the mixture that the agent gets, within [0, 1]."""
-        return self.quality.q if self.quality.q >= self.config.trust_threshold else 0.0
+        """Weight of the redistributed reward in the mixture that the agent gets, within [0, 1]: the trust."""
+        return self.quality.q
 
     def mix(self, redistributed: Array, original: Array) -> Array:
         """`q * redistributed + (1 - q) * original`; both sum to an episode's return, so the mixture does too."""
@@ -107,14 +110,18 @@ class OnlinePredictor:
         self._steps = steps
         if steps < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
+        if self.lessons.seen < self._next_lessons:
+            return False
         self._next_round = steps + self.config.train_every
         if nothing := self.trainer.nothing_to_predict(self.lessons):
             self._tell_once(nothing)
             return False
         self.predictor.normalizer.merge(self._unseen)
         self._unseen = RunningNormalizer(len(self.predictor.features))
-        self.quality = self.trainer.train(self.lessons, self.quality.q)
+        self.quality = self.trainer.train(self.lessons)
         self.version += 1
+        seen = self.lessons.seen
+        self._next_lessons = min(math.ceil(self.config.growth * seen), seen + self.lessons.capacity // 2)
         return True
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -122,7 +129,13 @@ class OnlinePredictor:
         moments = self.trainer.optimizer.state_dict()["state"]
         tensors = {f"adam.{at}.{name}": value for at, state in moments.items() for name, value in state.items()}
         tensors |= {f"unseen.{name}": value for name, value in self._unseen.state_dict().items()}
-        counters = {"version": self.version, "quality": self.quality, "until_round": self._next_round - self._steps}
+        counters = {
+            "version": self.version,
+            "quality": self.quality,
+            "until_round": self._next_round - self._steps,
+            "until_lessons": self._next_lessons,
+            "rounds": self.trainer.rounds,
+        }
         return tensors, counters
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
@@ -140,8 +153,10 @@ class OnlinePredictor:
         self._check_state(tensors, counters, moments)
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
         self._unseen.load_state_dict({name: tensors[f"unseen.{name}"] for name in self._unseen.state_dict()})
+        self.trainer.rounds = counters["rounds"]
         self.version, self.quality = counters["version"], Quality(*counters["quality"])
         self._next_round = self._steps + counters["until_round"]
+        self._next_lessons = counters["until_lessons"]
 
     def _check_state(
         self, tensors: dict[str, Tensor], counters: dict[str, Any], moments: dict[int, dict[str, Tensor]]
@@ -160,7 +175,8 @@ class OnlinePredictor:
             # |m| <= 7.3 sqrt(v) for Adam's decay rates (Cauchy-Schwarz); what is beyond would throw the weights away.
             if (of_parameter["exp_avg"].abs() > 8.0 * of_parameter["exp_avg_sq"].sqrt() + 1e-18).any():
                 raise ValueError(f"the moments of parameter {at} do not fit together")
-        check_count("training", counters, "version")
+        for name in ("version", "rounds", "until_lessons"):
+            check_count("training", counters, name)
         check_count("training", counters, "until_round", least=-(2**62), most=self.config.train_every)
         quality = Quality(*(float(value) for value in counters["quality"]))
         if not quality.explained_variance <= 1.0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +13,12 @@ from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
+from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
 from rudder_lrp.torch_mode import plain_torch
 
-_KIND = "return predictor 3"
+_KIND = "return predictor 4"
 
 _LARGEST_WEIGHT, _LARGEST_SCALE = 1e6, 1e37  # what is larger was not learnt, and overflows in float32
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
@@ -41,44 +41,66 @@ class ReturnPredictor(nn.Module):
     What has been paid is known, so the predicted return is what was paid so far plus what is outstanding; where all
     reward comes at the end, nothing is paid before, and the prediction is that of the return itself.
 
-    Images pass through a small convolutional network first, see `rudder_lrp.prediction.encoder`.
+    Images pass through a small convolutional network first, see `rudder_lrp.prediction.encoder`, and beside the
+    features the LSTM sees a clock, see `rudder_lrp.prediction.clock`.
 
-    `y_t = readout(h_t)`, on the leaky structure and the accumulator `readout(c_t)`; what is
-    outstanding is `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on. The readout
-    repeats one of two heads, which are what training changes; see `Head` and `rudder_lrp.prediction.training.Predicts`.
+    The cells are shared out among *members* that see the same and nothing of each other: the recurrent weights are
+    block-diagonal, so that one fused kernel runs them all. Each has a prediction of its own, `m_t = head(h_t)`, on the
+    leaky structure and the accumulator `head(c_t)`; the prediction `y_t = readout(h_t)` is their mean, and how far they
+    lie apart says how sure it is (deep ensembles, Lakshminarayanan et al. 2017). What is outstanding is
+    `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on; before any, the scale is 0
+    and nothing is predicted. The readout repeats one of two heads, which are what training changes; see `Head` and
+    `rudder_lrp.prediction.training.Predicts`.
 
     Args:
         features: the encoding of transitions that the inputs come from.
         structure: which connections the LSTM has, see `rudder_lrp.lstm`.
-        hidden_size: number of cells.
+        hidden_size: number of cells, of all members together.
+        members: number K of members.
+        clock: number of frequencies of the clock, 0 for none.
         seed: of the initial weights; the global random state is left alone.
+
+    Raises:
+        ValueError: if the cells cannot be shared out evenly.
     """
 
     return_mean: Tensor
     return_scale: Tensor
+    own_cells: Tensor
+    seed: Tensor
+    reading: Tensor
 
     @plain_torch()
     def __init__(
         self,
         features: TransitionFeatures,
-        structure: Structure | str = Structure.LEAKY,
-        hidden_size: int = 32,
+        structure: Structure | str = Structure.MARKOV,
+        hidden_size: int = 64,
+        members: int = 4,
+        clock: int = 10,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if members < 1 or hidden_size % members:
+            raise ValueError(f"{hidden_size} cells cannot be shared out evenly among {members} members")
         self.features = features
         self.structure = Structure(structure)
+        self.members = members
+        self.normalizer = RunningNormalizer(len(features))
+        self.clock = Clock(clock)
+        own = torch.eye(members).repeat_interleave(hidden_size // members, dim=1)
+        self.register_buffer("own_cells", own, persistent=False)
+        # As buffers, so that whoever takes over the weights goes on with the same head and the same fresh weights.
+        self.register_buffer("seed", torch.tensor(seed))
+        self.register_buffer("reading", torch.tensor(0))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.normalizer = RunningNormalizer(len(features))
             self.encoder = FeatureEncoder(len(features), features.images)
-            self.lstm = nn.LSTM(self.encoder.out_features, hidden_size, batch_first=True)
-            self.readout = nn.Linear(hidden_size, 1)
-            self._initialise()
-        self.heads = nn.ModuleDict({head: deepcopy(self.readout) for head in Head})
-        self.readout.requires_grad_(False)
-        self.register_buffer("return_mean", torch.zeros(()))
-        self.register_buffer("return_scale", torch.ones(()))
+            self.lstm = nn.LSTM(self.encoder.out_features + self.clock.out_features, hidden_size, batch_first=True)
+            self.heads = nn.ModuleDict({head: nn.Linear(hidden_size, members) for head in Head})
+            self.readout = nn.Linear(hidden_size, 1).requires_grad_(False)
+        self.reset_()
+        self.register_buffer("return_mean", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("return_scale", torch.zeros((), dtype=torch.float64))
 
     @classmethod
     def for_spaces(
@@ -96,12 +118,27 @@ class ReturnPredictor(nn.Module):
         """
         return cls(TransitionFeatures(observation_space, action_space, encoding), **options)
 
+    def reset_(self, times: int = 0) -> None:
+        """Draw all weights anew; the normalisation of features and return stays.
+
+        Args:
+            times: how often that was done before, so that the weights are others each time.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self.seed) + 1_000_003 * times)
+            for module in (self.encoder, self.lstm, self.heads):
+                for part in module.modules():
+                    if isinstance(part, nn.LSTM | nn.Linear | nn.Conv2d):
+                        part.reset_parameters()
+            self._initialise()
+
     def _initialise(self) -> None:
         i, f, _, _ = gate_rows(self.lstm.hidden_size)
         bias = self.lstm.get_parameter("bias_ih_l0")
         with torch.no_grad():
-            self.readout.bias.zero_()
-            self.readout.weight.mul_(0.1)
+            for head in self.heads.values():
+                cast(Tensor, head.bias).zero_()
+                cast(Tensor, head.weight).mul_(0.1 * self.members**0.5)
             bias.zero_()
             self.lstm.get_parameter("bias_hh_l0").zero_()
             if self.structure in (Structure.OUTPUT_GATED, Structure.ACCUMULATOR):
@@ -114,14 +151,32 @@ class ReturnPredictor(nn.Module):
                 bias[f] = torch.empty_like(bias[f]).uniform_(0.0, math.log(_LONGEST_MEMORY - 1.0))
                 bias[i] = -bias[f]
         self.constrain_()
+        self.read_with_(Head.OUTLOOK)
 
     def constrain_(self) -> None:
-        """Put the weights back on the structure after an update."""
+        """Put the weights back on the structure, and the members apart, after an update."""
         constrain_(self.lstm, self.structure)
+        with torch.no_grad():
+            together = self.own_cells.T @ self.own_cells
+            self.lstm.get_parameter("weight_hh_l0").mul_(together.repeat(4, 1))
+            for head in self.heads.values():
+                cast(Tensor, head.weight).mul_(self.own_cells)
 
-    def inputs(self, features: Tensor) -> Tensor:
-        """What the LSTM takes of features `[..., F]`: normalised, and images encoded."""
-        return cast(Tensor, self.encoder(self.normalizer(features)))
+    def inputs(self, features: Tensor, steps: Tensor | None = None) -> Tensor:
+        """What the LSTM takes of features `[..., T, F]`: normalised, images encoded, and the clock.
+
+        Args:
+            features: of episodes from their first step on.
+            steps: which steps they are, `[...]`, if they are not; the features are then `[..., F]`.
+        """
+        return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features))), steps)
+
+    def with_clock(self, encoded: Tensor, steps: Tensor | None = None) -> Tensor:
+        """Add the clock to encoded features, see `inputs`."""
+        if steps is None:
+            steps = torch.arange(encoded.shape[-2], device=encoded.device)
+        read = self.clock(steps).to(encoded.dtype)
+        return torch.cat([encoded, read.expand(*encoded.shape[:-1], -1)], dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Predict from features `[B, T, F]` what is outstanding after each step, normalised, `[B, T]`."""
@@ -138,29 +193,55 @@ class ReturnPredictor(nn.Module):
         return (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
 
     def read_with_(self, head: Head) -> None:
-        """From now on, predict what a head predicts."""
-        self.readout.load_state_dict(self.heads[head].state_dict())
+        """From now on, predict what a head predicts, in the mean over its members."""
+        self.reading.fill_(list(Head).index(head))
+        with torch.no_grad():
+            self.readout.weight.copy_(cast(Tensor, self.heads[head].weight).mean(dim=0, keepdim=True))
+            self.readout.bias.copy_(cast(Tensor, self.heads[head].bias).mean(dim=0, keepdim=True))
 
-    def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
-        """Predict after one more step, from features `[N, F]` and the state before it; `[N]` and the new state."""
+    @property
+    def reads(self) -> Head:
+        """The head that is read."""
+        return list(Head)[int(self.reading)]
+
+    def step(self, features: Tensor, state: State, steps: Tensor) -> tuple[Tensor, State]:
+        """Predict after one more step.
+
+        Args:
+            features: `[N, F]`.
+            state: before it, see `initial_state`.
+            steps: which step of its episode it is, from 0, `[N]`.
+
+        Returns:
+            The predictions of the members, normalised, `[N, K]`, and the new state.
+        """
         # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
-        h, c = torch.lstm_cell(self.inputs(features), state, *self.lstm.all_weights[0])
+        h, c = torch.lstm_cell(self.inputs(features, steps), state, *self.lstm.all_weights[0])
         return self.read(h, c), (h, c)
 
     def read(self, h: Tensor, c: Tensor) -> Tensor:
-        """Normalised prediction `[N]` from the state `[N, H]` after a step."""
-        return cast(Tensor, self.readout(c if self.structure.reads_cell else h)[:, 0])
+        """Normalised predictions of the members, `[N, K]`, from the state `[N, H]` after a step."""
+        return cast(Tensor, self.heads[self.reads](c if self.structure.reads_cell else h))
 
     def initial_state(self, n: int) -> State:
         """State before the first step of N episodes."""
         zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
         return zeros, zeros
 
-    def changes(self, predictions: Tensor, head: Head | None = None) -> Tensor:
-        """What each step changed in predictions `[B, T]`; the first one, against the bias of the readout or head."""
-        readout = self.readout if head is None else self.heads[head]
-        before = cast(Tensor, readout.bias).expand(len(predictions), 1)
-        return predictions - torch.cat([before, predictions[:, :-1]], dim=1)
+    def changes(self, predictions: Tensor) -> Tensor:
+        """What each step changed in predictions `[B, T]`; the first one, against the bias of the readout."""
+        return torch.diff(predictions, dim=1, prepend=self.readout.bias.expand(len(predictions), 1))
+
+    def member_changes(self, features: Tensor, head: Head | None = None) -> Tensor:
+        """What each step changed in the prediction of each member, from features `[B, T, F]`: `[B, T, K]`."""
+        read = self.heads[head or self.reads]
+        predictions = read(self.states(features))
+        return torch.diff(predictions, dim=1, prepend=cast(Tensor, read.bias).expand(len(predictions), 1, -1))
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of all that is seen: the features, and the clock if there is one."""
+        return [*self.features.names, *(["clock"] if self.clock.out_features else [])]
 
     @property
     def expected_return(self) -> float:
@@ -168,24 +249,30 @@ class ReturnPredictor(nn.Module):
         return float(self.in_return_units(self.readout.bias.detach()))
 
     def in_return_units(self, predictions: Tensor) -> Tensor:
-        """Undo the normalisation of the return."""
-        return self.return_mean + self.return_scale * predictions
+        """Undo the normalisation of the return; float64, since a return may be large beside what it varies by."""
+        return self.return_mean + self.return_scale * predictions.double()
 
     def rescale_(self, mean: float, scale: float) -> None:
-        """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art)."""
-        with torch.no_grad():
-            ratio = self.return_scale / scale
-            for readout in (self.readout, *self.heads.values()):
-                cast(Tensor, readout.weight).mul_(ratio)
-                cast(Tensor, readout.bias).mul_(ratio).add_((self.return_mean - mean) / scale)
-            self.return_mean.fill_(mean)
-            self.return_scale.fill_(scale)
+        """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art).
+
+        The first time nothing has been predicted yet, and nothing is to be kept: the weights stay as they are.
+        """
+        if self.return_scale:
+            ratio, shift = float(self.return_scale) / scale, (float(self.return_mean) - mean) / scale
+            with torch.no_grad():
+                for readout in (self.readout, *self.heads.values()):
+                    cast(Tensor, readout.weight).mul_(ratio)
+                    cast(Tensor, readout.bias).mul_(ratio).add_(shift)
+        self.return_mean.fill_(mean)
+        self.return_scale.fill_(scale)
 
     def save(self, path: str | Path) -> Path:
         """Write weights, normalisation and the spaces' descriptions to one safetensors file, atomically."""
         header = {
             "structure": self.structure.value,
             "hidden_size": self.lstm.hidden_size,
+            "members": self.members,
+            "clock": len(self.clock.rates),
             "encoding": self.features.encoding.value,
             "observation_space": repr(self.features.observation_space),
             "action_space": repr(self.features.action_space),
@@ -213,21 +300,24 @@ class ReturnPredictor(nn.Module):
         cells = check_count(path, header, "hidden_size", least=1)
         if "readout.weight" not in tensors or tensors["readout.weight"].shape != (1, cells):
             raise DamagedFileError(f"{path} has no readout of the {cells} cells it names; restore it or train anew")
+        members, clock = check_count(path, header, "members", least=1), check_count(path, header, "clock", most=64)
         try:
             features = TransitionFeatures(observation_space, action_space, header.get("encoding", ""))
-            predictor = cls(features, header.get("structure", ""), cells)
+            predictor = cls(features, header.get("structure", ""), cells, members, clock)
         except ValueError as error:
             raise DamagedFileError(f"the header of {path} is damaged: {error}; restore it or train anew") from error
         check_tensors(path, tensors, predictor.state_dict())
         if (
-            not 0.0 < tensors["return_scale"] <= 1e25
+            not 0.0 <= tensors["return_scale"] <= 1e25
             or abs(tensors["return_mean"]) > 1e25
             or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0
         ):
             raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
+        if not 0 <= tensors["reading"] < len(Head):
+            raise DamagedFileError(f"{path}: 'reading' names no head; restore it or train anew")
         weights = dict(predictor.named_parameters())
         for name, value in tensors.items():
-            if float(value.abs().max()) > (_LARGEST_WEIGHT if name in weights else _LARGEST_SCALE):
+            if float(value.double().abs().max()) > (_LARGEST_WEIGHT if name in weights else _LARGEST_SCALE):
                 raise DamagedFileError(f"{path}: {name!r} is beyond what predictions can be made of; restore it")
         predictor.load_state_dict(tensors)
         return predictor

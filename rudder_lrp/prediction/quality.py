@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import last_valid, valid_steps
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 
+_ROUNDING = 1e-12  # of a sum of float64, relative
 _EVALUATED_AT_ONCE = 16  # lessons of similar length, so that little is padding
 
 
@@ -39,34 +40,41 @@ class Target(StrEnum):
 
 
 class Losses(NamedTuple):
-    """Errors of what is predicted to be outstanding, in units of its normalisation, one value a lesson."""
+    """Errors of what is predicted to be outstanding, in units of its normalisation, by lesson and member."""
 
     last: Tensor
-    """Squared, at the last step, `[B]`."""
+    """Squared, at the last step, `[B, K]`."""
     along: Tensor
-    """Squared, in the mean over the steps, `[B]`."""
+    """Squared, in the mean over the steps, `[B, K]`."""
     excess: Tensor
-    """Not squared, at the last step: what is predicted too much, `[B]`."""
+    """Not squared, at the last step: what is predicted too much, `[B, K]`."""
     variation: Tensor
-    """No error: the sum over the steps of the absolute change of the prediction, `[B]`."""
+    """No error: the sum over the steps of the absolute change of the prediction, `[B, K]`."""
 
 
-def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head]) -> dict[Head, Losses]:
-    """Errors of what heads predict for a batch of lessons."""
+def losses(
+    predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head], together: bool = False
+) -> dict[Head, Losses]:
+    """Errors of what the members of heads predict for a batch of lessons, or their mean (`together`, K = 1)."""
     states = predictor.states(batch.features)
-    targets = (target.of(batch) - predictor.return_mean) / predictor.return_scale
+    targets = ((target.of(batch) - predictor.return_mean) / predictor.return_scale).to(states.dtype)
     mask = valid_steps(batch.lengths, targets.shape[1])
-    return {head: _losses(predictor, head, states, targets, mask, batch.lengths) for head in heads}
+    found = {}
+    for head in heads:
+        read = predictor.heads[head]
+        predictions, bias = read(states), cast(Tensor, read.bias)
+        if together:
+            predictions, bias = predictions.mean(dim=2, keepdim=True), bias.mean(dim=0, keepdim=True)
+        found[head] = _losses(predictions, bias, targets[..., None], mask[..., None], batch.lengths)
+    return found
 
 
-def _losses(
-    predictor: ReturnPredictor, head: Head, states: Tensor, targets: Tensor, mask: Tensor, lengths: Tensor
-) -> Losses:
-    predictions = predictor.heads[head](states)[..., 0]
+def _losses(predictions: Tensor, bias: Tensor, targets: Tensor, mask: Tensor, lengths: Tensor) -> Losses:
     errors = predictions - targets
     squared = errors.square()
-    along = (squared * mask).sum(dim=1) / lengths
-    variation = (predictor.changes(predictions, head).abs() * mask).sum(dim=1)
+    along = (squared * mask).sum(dim=1) / lengths[:, None]
+    changes = torch.diff(predictions, dim=1, prepend=bias.expand(len(predictions), 1, -1))
+    variation = (changes.abs() * mask).sum(dim=1)
     return Losses(last_valid(squared, lengths), along, last_valid(errors, lengths), variation)
 
 
@@ -82,11 +90,17 @@ class Quality(NamedTuple):
     """The same as the explained variance, but of the outlook, in the mean over all steps; NaN if none is predicted."""
     excess: float = 0.0
     """Mean error of the prediction at the last step, in units of its normalisation."""
+    standard_error: float = 0.0
+    """Of the explained variance, by the spread of the lessons it was measured on."""
 
     @property
     def q(self) -> float:
-        """Trust in the redistribution: the explained variance, within [0, 1]."""
-        return min(max(self.explained_variance, 0.0), 1.0)
+        """Trust in the redistribution, within [0, 1]: the explained variance, as far as it is beyond chance.
+
+        One standard error is taken off. A few lessons that happen to agree earn nothing, trust rises without jumps as
+        lessons come in, and it falls when the predictor gets worse.
+        """
+        return min(max(self.explained_variance - self.standard_error, 0.0), 1.0)
 
 
 NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
@@ -101,21 +115,33 @@ def evaluate(
 ) -> dict[Head, Quality]:
     """Measure heads on held-out lessons; where what comes last does not vary, nothing is explained."""
     late = np.array([lesson.outstanding[-1] for lesson in lessons])
-    if len(late) < 2 or late.var() == 0.0:
+    if not differ(late):
         return dict.fromkeys(heads, NO_QUALITY)
     by_length = sorted(lessons, key=len)
+    late = np.array([lesson.outstanding[-1] for lesson in by_length])
     groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
-    parts = [losses(predictor, LessonBatch.collate(group), target, heads) for group in groups]
+    parts = [losses(predictor, LessonBatch.collate(group), target, heads, together=True) for group in groups]
     _, variance_along = moments([target.values(lesson) for lesson in lessons])
-    squared_scale = float(predictor.return_scale) ** 2
-    variances = float(late.var()) / squared_scale, variance_along / squared_scale
-    return {head: _quality([part[head] for part in parts], *variances, head) for head in heads}
+    scale = float(predictor.return_scale)
+    deviations = np.square((late - late.mean()) / scale)
+    return {
+        head: _quality([part[head] for part in parts], deviations, variance_along / scale**2, head) for head in heads
+    }
 
 
-def _quality(parts: Sequence[Losses], variance_last: float, variance_along: float, head: Head) -> Quality:
-    last, along, excess, _ = (float(torch.cat(errors).mean()) for errors in zip(*parts, strict=True))
-    foreseen = 1.0 - along / variance_along if head is Head.OUTLOOK else float("nan")
-    return Quality(1.0 - last / variance_last, last, along, foreseen, excess)
+def _quality(parts: Sequence[Losses], deviations: Array, variance_along: float, head: Head) -> Quality:
+    last, along, excess, _ = (torch.cat(errors)[:, 0].double().numpy() for errors in zip(*parts, strict=True))
+    unexplained = float(last.mean() / deviations.mean())
+    # Of a ratio of two means, by its linear part (the delta method).
+    residuals = last - unexplained * deviations
+    error = float(np.sqrt(np.square(residuals).sum())) / float(deviations.sum())
+    foreseen = 1.0 - float(along.mean()) / variance_along if head is Head.OUTLOOK else float("nan")
+    return Quality(1.0 - unexplained, float(last.mean()), float(along.mean()), foreseen, float(excess.mean()), error)
+
+
+def differ(values: Array) -> bool:
+    """Whether values `[N]` differ by more than the rounding of sums that make them up."""
+    return len(values) > 1 and float(np.ptp(values)) > _ROUNDING * float(np.abs(values).max())
 
 
 def moments(values: Sequence[Array]) -> tuple[float, float]:

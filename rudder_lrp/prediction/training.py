@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
+from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
-from rudder_lrp.prediction.quality import Losses, Quality, Target, evaluate, losses, moments
+from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
 from rudder_lrp.torch_mode import plain_torch
 
 _FORESEEN_ENOUGH = 0.2  # explained variance of the outlook, from which on its changes are more than noise
@@ -43,28 +44,31 @@ class Predicts(StrEnum):
 class TrainingConfig:
     """How a predictor is trained."""
 
-    updates: int = 30
-    """Gradient steps of one call, while nothing is explained yet."""
-    following_updates: int = 10
-    """Gradient steps of one call once held-out lessons are fully explained, so that the predictor only has to follow
-    the policy; between the two in proportion to the explained variance. No more than `updates`."""
+    updates: int = 150
+    """Gradient steps of one round."""
+    anew: bool = True
+    """Whether a round begins with fresh weights and its learning rate falls to 0, so that it ends converged on the
+    lessons there are; else it goes on from the last one at a constant rate. A network that has once learnt from a few
+    early lessons never learns from later ones as a fresh one does (Ash and Adams 2020)."""
     batch_size: int = 32
     """Lessons of one gradient step."""
     batch_steps: int = 2048
     """A gradient step takes fewer lessons where they have more steps than this in all, so that its time is bounded."""
-    learning_rate: float = 3e-3
-    """Of Adam."""
-    weight_decay: float = 1e-6
-    """L2, as in RUDDER's demonstration code."""
+    learning_rate: float = 1e-2
+    """Of Adam; where it falls, the first one."""
+    weight_decay: float = 1e-3
+    """L2: what a few lessons say of hundreds of features has to be held back. The more the less the lessons vary with a
+    policy that goes on learning: `OFFLINE` has ten times as much."""
     predicts: Predicts = Predicts.BOTH
     """What a step's credit is: outlook, share, or both, whichever the lessons bear out."""
-    along_weight: float = 0.5
+    along_weight: float = 2.0
     """Weight of the outlook's error along the way, beside the one at the last step."""
-    variation_weight: float = 0.0
+    variation_weight: float = 0.005
     """Weight of the total variation of an episode's predictions, in standard deviations of what comes last.
 
     Credit is the change of the prediction, so this asks for an explanation with little credit in all: what tells
-    nothing, such as a distraction, earns nothing. Where steps rightly earn in both directions it costs true credit."""
+    nothing, such as a distraction, earns nothing. Where steps rightly earn in both directions it costs true credit, and
+    the members of a predictor then err alike, so that their spread says less of how sure they are."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0
@@ -78,6 +82,9 @@ class TrainingConfig:
 DEFAULT_TRAINING = TrainingConfig()
 """One round of a predictor that learns on the way, on-policy."""
 
+OFFLINE = TrainingConfig(updates=1000, weight_decay=1e-2)
+"""Lessons that are all there is and all of one policy."""
+
 
 class Trainer:
     """Updates one predictor, call after call, and keeps its optimizer.
@@ -90,50 +97,57 @@ class Trainer:
     def __init__(self, predictor: ReturnPredictor, config: TrainingConfig | None = None) -> None:
         self.predictor = predictor
         self.config = config or TrainingConfig()
-        self.optimizer = torch.optim.Adam(
-            predictor.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        self.rounds = 0
+        """Of training so far."""
+        self._begin()
+
+    def _begin(self) -> None:
+        weights = [weight for weight in self.predictor.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.Adam(weights, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
 
     def nothing_to_predict(self, lessons: LessonBuffer) -> str | None:
         """A sentence that says why no lesson differs from the others, if that is so."""
-        values: set[float] = set()
-        for lesson in lessons.training:
-            values.update(self.config.target.values(lesson).tolist())
-            if len(values) > 1:
-                return None
+        if differ(np.concatenate([self.config.target.values(lesson) for lesson in lessons.training] or [np.zeros(1)])):
+            return None
         returns = {lesson.episode_return for lesson in lessons.training}
-        if len(returns) < 2:
+        last = lessons.training[0].outstanding[-1] if lessons.training else 0.0
+        if not differ(np.array(list(returns))):
             return (
                 f"all {len(lessons)} lessons have the same return ({returns.pop() if returns else 'none at all'}): "
                 "there is nothing to predict; collect lessons with different returns, say with more exploration"
             )
         return (
-            f"all {len(lessons)} lessons have the same last reward ({values.pop()}): no reward comes late enough to "
+            f"all {len(lessons)} lessons have the same last reward ({last}): no reward comes late enough to "
             "predict; collect lessons with more exploration, or where rewards on the way are late too, set the target "
             "of the training to 'outstanding'"
         )
 
     @plain_torch()
-    def train(self, lessons: LessonBuffer, explained: float = 0.0) -> Quality:
-        """Do gradient steps on the training part; return the quality on the held-out part.
-
-        Args:
-            lessons: to learn from.
-            explained: share of the held-out variance that was explained before, which says how many steps it takes.
+    def train(self, lessons: LessonBuffer) -> Quality:
+        """Do a round of gradient steps on the training part; return the quality on the held-out part.
 
         Raises:
             ValueError: if there is nothing to predict.
         """
         if nothing := self.nothing_to_predict(lessons):
             raise ValueError(nothing)
-        variance_last = self._normalise(lessons)
-        config = self.config
-        spared = max(config.updates - config.following_updates, 0)
-        updates = config.updates - round(explained * spared)
-        for chosen in lessons.batches(updates, config.batch_size, config.batch_steps):
+        with flushed_denormals():
+            self._learn(lessons)
+        heads = self.config.predicts.heads
+        return self._choose_head(evaluate(self.predictor, lessons.held_out, self.config.target, heads))
+
+    def _learn(self, lessons: LessonBuffer) -> None:
+        config, variance_last = self.config, self._normalise(lessons)
+        if config.anew and self.rounds:
+            self.predictor.reset_(self.rounds)
+            self._begin()
+        self.rounds += 1
+        batches = lessons.batches(config.updates, config.batch_size, config.batch_steps)
+        for number, chosen in enumerate(batches):
+            left = 1.0 - number / len(batches) if config.anew else 1.0
+            self.optimizer.param_groups[0]["lr"] = left * config.learning_rate
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
-        return self._choose_head(evaluate(self.predictor, lessons.held_out, config.target, config.predicts.heads))
 
     def _choose_head(self, qualities: dict[Head, Quality]) -> Quality:
         """Predict with the outlook if it is worth it, else with the share; return the quality of that."""
@@ -169,20 +183,22 @@ class Trainer:
     def _update(self, batch: LessonBatch, variance_last: float) -> Tensor:
         errors = losses(self.predictor, batch, self.config.target, self.config.predicts.heads)
         self.optimizer.zero_grad()
-        self._loss(errors, variance_last).mean().backward()
-        nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.max_gradient_norm)
+        # The sum over members, so that each learns as it would alone.
+        self._loss(errors, variance_last).mean(dim=0).sum().backward()
+        most = self.config.max_gradient_norm * self.predictor.members**0.5
+        nn.utils.clip_grad_norm_(self.predictor.parameters(), most)
         self.optimizer.step()
         self.predictor.constrain_()
-        return errors[self.config.predicts.heads[-1]].last.detach()  # the share's, where there are both
+        return errors[self.config.predicts.heads[-1]].last.detach().mean(dim=1)  # the share's, where there are both
 
     def _loss(self, errors: dict[Head, Losses], variance_last: float) -> Tensor:
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
         loss = _mean([of_head.last for of_head in errors.values()]) / variance_last
         if Head.OUTLOOK in errors:
             loss = loss + self.config.along_weight * errors[Head.OUTLOOK].along
-        if self.config.variation_weight:
+        if weight := self.config.variation_weight:
             variation = _mean([of_head.variation for of_head in errors.values()])
-            loss = loss + self.config.variation_weight * variation / variance_last**0.5
+            loss = loss + weight * variation / variance_last**0.5
         return loss
 
 
@@ -209,4 +225,4 @@ def fit(
             buffer.add(lesson := Lesson.from_episode(episode, predictor.features))
             predictor.normalizer.update(lesson.features)
         lessons = buffer
-    return Trainer(predictor, config or TrainingConfig(updates=1000)).train(lessons)
+    return Trainer(predictor, config or OFFLINE).train(lessons)

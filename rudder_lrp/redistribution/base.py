@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.redistribution.uncertainty import CALIBRATION, shrunk, spread
 from rudder_lrp.torch_mode import plain_torch
 
 Rewards = NDArray[np.float64]
@@ -64,25 +66,59 @@ class Redistributor(ABC):
 
     def differences(self, features: Tensor, lengths: Tensor) -> Tensor:
         """What each step changed in the predicted return, `[B, T]`; the first one, against the readout's bias."""
-        changes = self.predictor.changes(self.predictor(features))
-        return self.predictor.return_scale * changes * valid_steps(lengths, changes.shape[1])
+        return self._member_differences(features, lengths).mean(dim=2)
 
-    def redistribute(self, episodes: Sequence[Episode | Lesson], batch_size: int = 64) -> list[Rewards]:
-        """Redistribute the return of finished episodes: one `[T]` array each, summing to its return."""
+    def deviation(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Standard deviation among the predictor's members of what each step changed, `[B, T]`."""
+        return spread(self._member_differences(features, lengths))
+
+    def _member_differences(self, features: Tensor, lengths: Tensor) -> Tensor:
+        changes = self.predictor.member_changes(features)
+        return self.predictor.return_scale * changes.double() * valid_steps(lengths, changes.shape[1])[..., None]
+
+    @overload
+    def redistribute(
+        self, episodes: Sequence[Episode | Lesson], batch_size: int = 64, *, return_uncertainty: Literal[False] = False
+    ) -> list[Rewards]: ...
+
+    @overload
+    def redistribute(
+        self, episodes: Sequence[Episode | Lesson], batch_size: int = 64, *, return_uncertainty: Literal[True]
+    ) -> tuple[list[Rewards], list[Rewards]]: ...
+
+    def redistribute(
+        self, episodes: Sequence[Episode | Lesson], batch_size: int = 64, *, return_uncertainty: bool = False
+    ) -> list[Rewards] | tuple[list[Rewards], list[Rewards]]:
+        """Redistribute the return of finished episodes: one `[T]` array each, summing to its return.
+
+        What the members of the predictor do not agree on is withheld and left to the residual.
+
+        Args:
+            episodes: finished ones.
+            batch_size: how many are explained at once.
+            return_uncertainty: whether to return, too, the standard deviation of each step's credit, `[T]` each.
+        """
         features = self.predictor.features
         lessons = [e if isinstance(e, Lesson) else Lesson.from_episode(e, features) for e in episodes]
         rewards: list[Rewards] = []
+        uncertainty: list[Rewards] = []
         for start in range(0, len(lessons), batch_size):
-            rewards += self._redistribute_batch(lessons[start : start + batch_size])
-        return rewards
+            of_batch = self._redistribute_batch(lessons[start : start + batch_size])
+            rewards += of_batch[0]
+            uncertainty += of_batch[1]
+        return (rewards, uncertainty) if return_uncertainty else rewards
 
     @plain_torch()
     @torch.no_grad()
-    def _redistribute_batch(self, lessons: Sequence[Lesson]) -> list[Rewards]:
+    def _redistribute_batch(self, lessons: Sequence[Lesson]) -> tuple[list[Rewards], list[Rewards]]:
         batch = LessonBatch.collate(lessons)
-        contributions = self.contributions(batch.features, batch.lengths).double().numpy()
-        contributions[:, 0] += self.predictor.expected_return
-        return [
+        contributions = self.contributions(batch.features, batch.lengths).double()
+        deviation = self.deviation(batch.features, batch.lengths)
+        handed = shrunk(contributions, deviation).numpy()
+        handed[:, 0] += self.predictor.expected_return
+        rewards = [
             place_residual(row[: len(lesson)] + lesson.paid, lesson.episode_return, self.residual)
-            for row, lesson in zip(contributions, lessons, strict=True)
+            for row, lesson in zip(handed, lessons, strict=True)
         ]
+        bars = CALIBRATION * deviation.numpy()
+        return rewards, [row[: len(lesson)] for row, lesson in zip(bars, lessons, strict=True)]

@@ -121,6 +121,8 @@ class CausalCredit:
                 encoding=config.encoding,
                 structure=config.structure,
                 hidden_size=config.hidden_size,
+                members=config.members,
+                clock=config.clock,
                 seed=seed,
             )
         predictor.features.check_spaces(observation_space, action_space)

@@ -23,10 +23,14 @@ class CreditConfig(OnlineConfig):
         ValueError: if a number is out of range, or two do not go together.
     """
 
-    structure: Structure = Structure.LEAKY
+    structure: Structure = Structure.MARKOV
     """Connections of the predictor's LSTM."""
-    hidden_size: int = 32
-    """Cells of the predictor's LSTM."""
+    hidden_size: int = 64
+    """Cells of the predictor's LSTM, of all members together."""
+    members: int = 4
+    """Predictors within the LSTM, which see the same and nothing of each other; their spread says how sure they are."""
+    clock: int = 10
+    """Frequencies by which the predictor sees which step it is, 0 for none; the longest period is 2 ** (clock + 1)."""
     encoding: Encoding = Encoding.FULL
     """What the predictor sees of a transition."""
     lesson_capacity: int = 512
@@ -42,6 +46,11 @@ class CreditConfig(OnlineConfig):
             raise ValueError(
                 "max_episode_steps and hidden_size must be at least 1, "
                 f"got {self.max_episode_steps} and {self.hidden_size}"
+            )
+        if self.members < 1 or self.clock < 0 or self.hidden_size % self.members:
+            raise ValueError(
+                f"{self.hidden_size} cells cannot be shared out among {self.members} members, or a clock cannot have "
+                f"{self.clock} frequencies; let members divide hidden_size, and clock be 0 or more"
             )
         if self.lesson_capacity < self.min_lessons:
             raise ValueError(
@@ -69,7 +78,7 @@ class CreditConfig(OnlineConfig):
         return replace(self, **options)
 
 
-_OF_PREDICTOR = {"structure", "hidden_size", "encoding"}
+_OF_PREDICTOR = {"structure", "hidden_size", "members", "clock", "encoding"}
 
 ON_POLICY = CreditConfig()
 """Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the
@@ -77,12 +86,24 @@ prediction is its LRP relevance; suite `deep` of the benchmarks compares all str
 
 REPLAYED = CreditConfig(
     structure=Structure.ACCUMULATOR,
-    training=TrainingConfig(predicts=Predicts.SHARE, following_updates=30),
+    hidden_size=32,
+    members=1,
+    clock=0,
+    training=TrainingConfig(
+        updates=30,
+        anew=False,
+        learning_rate=3e-3,
+        weight_decay=1e-6,
+        variation_weight=0.0,
+        predicts=Predicts.SHARE,
+    ),
     train_every=500,
+    growth=1.0,
     min_lessons=8,
 )
 """Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
-the policy did next, so a step earns its share, and the predictor is a sum over time that forgets nothing.
+the policy did next nor on when it was, so a step earns its share, and the predictor is a sum over time that forgets
+nothing and sees no clock.
 And learning from replay takes few episodes, so the predictor has to begin with few."""
 
 

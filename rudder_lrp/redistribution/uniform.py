@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.redistribution.base import Redistributor, Rewards
@@ -27,6 +26,6 @@ class UniformRedistributor(Redistributor):
         shares: Tensor = predicted / lengths[:, None]
         return shares * valid_steps(lengths, features.shape[1])
 
-    def redistribute(self, episodes: Sequence[Episode | Lesson], batch_size: int = 64) -> list[Rewards]:
-        """See `Redistributor.redistribute`; the true return shared out evenly."""
-        return [np.full(len(episode), episode.episode_return / len(episode)) for episode in episodes]
+    def _redistribute_batch(self, lessons: Sequence[Lesson]) -> tuple[list[Rewards], list[Rewards]]:
+        shares = [np.full(len(lesson), lesson.episode_return / len(lesson)) for lesson in lessons]
+        return shares, [np.zeros(len(lesson)) for lesson in lessons]

@@ -55,7 +55,7 @@ def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> di
 
 
 def feature_relevance(predictor: ReturnPredictor, lesson: Lesson) -> Array:
-    """LRP relevance `[T, F]` of the features for what is predicted to be outstanding at the end, in return units."""
+    """LRP relevance `[T, F + 1]` of features and clock for what is predicted to be outstanding at the end."""
     batch = LessonBatch.collate([lesson])
     explanation = LRPRedistributor(predictor).explain(batch.features, batch.lengths)
     return (predictor.return_scale * explanation.inputs)[0].numpy()
@@ -72,5 +72,5 @@ def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
         redistributed=redistributor.redistribute([lesson])[0],
         predictions=predictions.numpy() + np.cumsum(lesson.paid),
         relevance=feature_relevance(predictor, lesson),
-        feature_names=predictor.features.names,
+        feature_names=predictor.input_names,
     )

@@ -46,7 +46,8 @@ class CreditTruth:
     """Credit against the true one; means over episodes, the errors as sums over the steps of an episode."""
 
     error: float
-    """Squared error, as a multiple of that of handing out nothing, which leaves all where it is paid."""
+    """Squared error, as a multiple of that of no credit at all, zero everywhere. To leave all where it is paid is
+    worse: it credits the last step with what others have earned."""
     squared_error: float
     """The same in the reward's own unit, squared."""
     correlation: float
@@ -71,7 +72,7 @@ class CreditTruth:
 def compare_credits(own: Sequence[Floats], true: Sequence[Floats], played: Sequence[PlayedEpisode]) -> CreditTruth:
     """Compare the credit of episodes, `[T]` each and without what was expected of them before, with the true one."""
     squared = float(np.mean([np.square(a - b).sum() for a, b in zip(own, true, strict=True)]))
-    nothing = float(np.mean([np.square(left_at_the_end(b) - b).sum() for b in true]))
+    nothing = float(np.mean([np.square(b).sum() for b in true]))
     scale = _NO_CREDIT * max(float(np.std([one.rewards[-1] for one in played])), 1e-300)
     decisive = [one.decisive for one in played]
     return CreditTruth(
@@ -88,11 +89,6 @@ def compare_credits(own: Sequence[Floats], true: Sequence[Floats], played: Seque
         largest_on_decisive=_largest_on_decisive(own, decisive),
         true_largest_on_decisive=_largest_on_decisive(true, decisive),
     )
-
-
-def left_at_the_end(credit: Floats) -> Floats:
-    """The same sum, all of it at the last step: what handing out nothing comes to."""
-    return np.append(np.zeros(len(credit) - 1), credit.sum())
 
 
 def _largest_on_decisive(credits: Sequence[Floats], decisive: Sequence[np.ndarray]) -> float:

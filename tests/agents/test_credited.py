@@ -91,7 +91,7 @@ def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> N
             alone.learn(Rollout(*(part[at : at + 1] for part in rollout)))
     agent.credit.online.quality = Quality(0.9, 0.0, 0.0)
     assert np.abs(agent.values - alone.values).max() > 1e-3
-    agent.credit.online.quality = Quality(0.1, 0.0, 0.0)
+    agent.credit.online.quality = Quality(0.1, 0.0, 0.0, standard_error=0.2)
     np.testing.assert_array_equal(agent.values, alone.values)
 
 

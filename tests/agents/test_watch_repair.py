@@ -44,3 +44,10 @@ def test_what_the_sale_is_expected_to_pay_is_its_mean() -> None:
     misses = np.array([rewards[-1] for _, rewards in episodes])[:, None] - expected
     assert (np.abs(misses.mean(axis=0)) < 4 * misses.std(axis=0) / len(misses) ** 0.5).all()
     assert (np.diff(misses.std(axis=0)) < 0.1).all()
+
+
+def test_credit_of_an_agent_that_decides_right_is_measured_against_the_true_one() -> None:
+    fidelity = credited(cap=900, seed=1).fidelity
+    assert fidelity["explained_variance"] > 0.8
+    assert fidelity["rank_correlation"] > 0.0
+    assert abs(fidelity["on_decisive"] - fidelity["true_on_decisive"]) < 0.15

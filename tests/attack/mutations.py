@@ -41,7 +41,7 @@ class HangsError(Exception):
 
 
 def build(seed: int = 0) -> VecNormalize:
-    config = {"training": QUICK, "train_every": 32, "min_lessons": 4, "trust_threshold": 0.0, "hidden_size": 4}
+    config = {"training": QUICK, "train_every": 32, "min_lessons": 4, "growth": 1.0, "hidden_size": 4}
     return VecNormalize(RedistributedRewardVecEnv(vec_env(2), seed=seed, **config), norm_reward=False)
 
 

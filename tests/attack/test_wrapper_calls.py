@@ -19,7 +19,7 @@ N_ENVS = 2
 
 
 def build(seed: int = 0) -> RedistributedRewardVecEnv:
-    config = {"training": QUICK, "train_every": 12, "min_lessons": 4, "trust_threshold": 0.0, "hidden_size": 4}
+    config = {"training": QUICK, "train_every": 12, "min_lessons": 4, "growth": 1.0, "hidden_size": 4}
     return RedistributedRewardVecEnv(vec_env(N_ENVS, longest=4), seed=seed, **config)
 
 

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.features import Encoding, TransitionFeatures
 from rudder_lrp.episodes.images import ImageColumns
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.prediction.encoder import FeatureEncoder, ImageEncoder
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import Predicts, TrainingConfig, fit
 from rudder_lrp.redistribution import LRPRedistributor
-from tests.learning import episode_of_bars
 
 IMAGE = spaces.Box(0, 255, (12, 20, 2), np.uint8)
 MIXED = spaces.Dict({"camera": IMAGE, "speed": spaces.Box(-1.0, 1.0, (3,)), "gear": spaces.Discrete(4)})
@@ -82,12 +84,43 @@ def test_relevance_of_cells_is_what_the_epsilon_rule_gives_layer_by_layer() -> N
     torch.testing.assert_close(passed.sum(1), relevance.sum(1), rtol=1e-5, atol=1e-7)
 
 
+def picture_of_a_bar(upright: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Twelve bright pixels somewhere: nothing but the direction of the bar tells the two kinds apart."""
+    picture = np.zeros((32, 32, 1), dtype=np.uint8)
+    row, column = rng.integers(26, size=2)
+    height, width = (6, 2) if upright else (2, 6)
+    picture[row : row + height, column : column + width] = 255
+    return picture
+
+
+def episode_of_bars(space: spaces.Box, rng: np.random.Generator) -> Episode:
+    """The return is paid at the end: how many upright bars were seen."""
+    upright = rng.random(6) < 0.5
+    pictures = np.stack([np.zeros(space.shape), *(picture_of_a_bar(bool(kind), rng) for kind in upright)])
+    rewards = np.append(np.zeros(5), upright.sum())
+    brightness = space.high.max() / 255.0
+    return Episode((pictures * brightness).astype(space.dtype), np.zeros(6, dtype=np.int64), rewards, False)
+
+
+def explained_after_training(space: spaces.Box) -> float:
+    rng = np.random.default_rng(0)
+    predictor = ReturnPredictor.for_spaces(space, spaces.Discrete(2), structure="accumulator")
+    episodes = [episode_of_bars(space, rng) for _ in range(320)]
+    return fit(predictor, episodes, TrainingConfig(updates=300, predicts=Predicts.SHARE)).explained_variance
+
+
+def test_shapes_are_told_apart_wherever_they_are() -> None:
+    assert explained_after_training(spaces.Box(0, 255, (32, 32, 1), np.uint8)) > 0.7
+    numbers = spaces.Box(0.0, 2.0, (32, 32, 1), np.float32)  # no image: plain features
+    assert explained_after_training(numbers) < 0.3
+
+
 def test_the_relevance_of_an_episode_of_images_falls_on_its_features_and_sums_to_that_of_its_steps() -> None:
     space = spaces.Box(0, 255, (32, 32, 1), np.uint8)
     predictor = ReturnPredictor.for_spaces(space, spaces.Discrete(2), structure="markov").double()
     lesson = Lesson.from_episode(episode_of_bars(space, np.random.default_rng(0)), predictor.features)
     batch = LessonBatch.collate([lesson])
     explanation = LRPRedistributor(predictor, eps=1e-9).explain(batch.features.double(), batch.lengths)
-    assert explanation.inputs.shape == (1, 6, len(predictor.features))
+    assert explanation.inputs.shape == (1, 6, len(predictor.input_names))
     left = explanation.steps.sum() - explanation.inputs.sum()
     torch.testing.assert_close(left, explanation.ledger.cell_input_bias.sum(), rtol=1e-4, atol=1e-6)

@@ -21,8 +21,8 @@ def test_stepping_gives_the_same_predictions_as_the_whole_sequence(predictor) ->
     whole = predictor(features)
     state = predictor.initial_state(3)
     for t in range(20):
-        step, state = predictor.step(features[:, t], state)
-        torch.testing.assert_close(step, whole[:, t], rtol=0, atol=1e-12)
+        step, state = predictor.step(features[:, t], state, torch.full((3,), t))
+        torch.testing.assert_close(step.mean(dim=1), whole[:, t], rtol=0, atol=1e-12)
 
 
 def test_the_structure_holds_after_training_steps(predictor) -> None:
@@ -35,12 +35,42 @@ def test_the_structure_holds_after_training_steps(predictor) -> None:
     assert structure_of(predictor.lstm) is predictor.structure
 
 
+def test_the_first_scale_leaves_the_weights_alone_since_nothing_was_predicted_before(predictor) -> None:
+    features = torch.randn(2, 5, len(predictor.features), dtype=torch.float64)
+    normalised = predictor(features)
+    assert not predictor.in_return_units(normalised).any()
+    predictor.rescale_(mean=1e7, scale=1e-3)
+    torch.testing.assert_close(predictor.in_return_units(predictor(features)), 1e7 + 1e-3 * normalised)
+
+
+def test_members_see_nothing_of_each_other(predictor) -> None:
+    features = torch.randn(2, 9, len(predictor.features), dtype=torch.float64)
+    before = predictor.member_changes(features)
+    with torch.no_grad():
+        predictor.lstm.get_parameter("weight_ih_l0")[::8] += 1.0  # the first cell, which is the first member's
+    after = predictor.member_changes(features)
+    assert (before[..., 0] != after[..., 0]).any()
+    torch.testing.assert_close(before[..., 1:], after[..., 1:], rtol=0, atol=0)
+
+
+def test_the_prediction_is_the_mean_of_the_members(predictor) -> None:
+    features = torch.randn(2, 9, len(predictor.features), dtype=torch.float64)
+    for head in Head:
+        predictor.read_with_(head)
+        mean = predictor.member_changes(features).mean(dim=2)
+        torch.testing.assert_close(predictor.changes(predictor(features)), mean, rtol=0, atol=1e-12)
+
+
+def test_cells_that_cannot_be_shared_out_evenly_are_refused() -> None:
+    with pytest.raises(ValueError, match="10 cells cannot be shared out evenly among 4 members"):
+        ReturnPredictor.for_spaces(*SPACES, hidden_size=10, members=4)
+
+
 def test_rescaling_the_return_keeps_the_predictions(predictor) -> None:
+    predictor.rescale_(mean=3.0, scale=0.5)
     features = torch.randn(2, 5, len(predictor.features), dtype=torch.float64)
     before = predictor.in_return_units(predictor(features))
     predictor.rescale_(mean=-120.0, scale=80.0)
-    torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
-    predictor.read_with_(Head.SHARE)  # still as at first, and so the same
     torch.testing.assert_close(predictor.in_return_units(predictor(features)), before, rtol=0, atol=1e-12)
 
 
@@ -77,7 +107,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
         ReturnPredictor.load(path, *SPACES)
-    with pytest.raises(FileNotFoundError, match="no return predictor 3 at"):
+    with pytest.raises(FileNotFoundError, match="no return predictor 4 at"):
         ReturnPredictor.load(tmp_path / "nothing", *SPACES)
 
 

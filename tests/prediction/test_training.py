@@ -5,24 +5,37 @@ import pytest
 import torch
 
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
+from rudder_lrp.lstm import Structure
+from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Target, evaluate, losses
 from rudder_lrp.prediction.training import Predicts, Trainer, TrainingConfig, fit
+from rudder_lrp.redistribution import DifferenceRedistributor
 from tests.conftest import SPACES, make_episode
+
+
+@pytest.mark.parametrize("structure", list(Structure))
+def test_a_predictor_learns_a_return_that_the_steps_add_up_to(structure) -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, int(rng.integers(5, 15))) for _ in range(400)]
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure)
+    quality = fit(predictor, episodes, TrainingConfig(updates=400))
+    assert quality.explained_variance > 0.8
 
 
 @pytest.mark.parametrize(("target", "values"), [(Target.LAST, [1.0, 1.0, 1.0]), (Target.OUTSTANDING, [2.0, 1.0, 1.0])])
 def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor.rescale_(0.0, 1.0)
     lessons = [Lesson(np.ones((t, len(predictor.features)), dtype=np.float32), np.ones(t)) for t in (1, 3)]
     batch = LessonBatch.collate(lessons)
     predictions = predictor(batch.features).detach()
-    errors = losses(predictor, batch, target, [Head.OUTLOOK])[Head.OUTLOOK]
+    errors = losses(predictor, batch, target, [Head.OUTLOOK], together=True)[Head.OUTLOOK]
     expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - torch.tensor(values)).square().mean()]
-    torch.testing.assert_close(errors.along, torch.stack(expected))
-    torch.testing.assert_close(errors.last[1], (predictions[1, 2] - 1).square())
+    torch.testing.assert_close(errors.along[:, 0], torch.stack(expected))
+    torch.testing.assert_close(errors.last[1, 0], (predictions[1, 2] - 1).square())
     change = torch.diff(predictions[1], prepend=predictor.readout.bias.detach()).abs().sum()
-    torch.testing.assert_close(errors.variation[1].detach(), change)
+    torch.testing.assert_close(errors.variation[1, 0].detach(), change)
 
 
 def test_equal_returns_are_refused_with_a_remedy() -> None:
@@ -62,19 +75,101 @@ def test_same_seed_same_training() -> None:
     assert torch.equal(weights(), weights())
 
 
-def test_the_more_a_predictor_explains_the_less_it_is_updated() -> None:
-    rng = np.random.default_rng(0)
+def lessons_of(n: int, episodes_seed: int = 0) -> LessonBuffer:
+    rng, lessons = np.random.default_rng(episodes_seed), LessonBuffer()
+    features = ReturnPredictor.for_spaces(*SPACES).features
+    for _ in range(n):
+        lessons.add(Lesson.from_episode(make_episode(rng, 4), features))
+    return lessons
+
+
+def test_a_round_anew_begins_with_fresh_weights_and_ends_at_rest() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
-    lessons = LessonBuffer()
-    for _ in range(20):
-        lessons.add(Lesson.from_episode(make_episode(rng, 4), predictor.features))
-    trainer = Trainer(predictor, TrainingConfig(updates=9, following_updates=3))
-    updates: list[int] = []
-    trainer.optimizer.register_step_post_hook(lambda *_: updates.append(1))
-    for explained, expected in ((0.0, 9), (0.5, 6), (1.0, 3)):
-        updates.clear()
-        trainer.train(lessons, explained)
-        assert len(updates) == expected
+    trainer = Trainer(predictor, TrainingConfig(updates=9))
+    rates: list[float] = []
+    lessons = lessons_of(20)
+    for number in range(2):
+        trainer.train(lessons)
+        assert trainer.optimizer.state_dict()["state"][0]["step"] == 9, "the optimizer is new, too"
+        fresh = ReturnPredictor.for_spaces(*SPACES)
+        fresh.reset_(number)
+        gone = (predictor.lstm.get_parameter("weight_ih_l0") - fresh.lstm.get_parameter("weight_ih_l0")).abs().max()
+        assert 0.0 < gone < 0.1
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-2 / 9, 1e-2 / 9])
+    assert torch.equal(fresh.heads["outlook"].get_parameter("weight") != 0, predictor.own_cells != 0)
+
+
+def test_a_round_that_goes_on_keeps_weights_optimizer_and_rate() -> None:
+    trainer = Trainer(ReturnPredictor.for_spaces(*SPACES), TrainingConfig(updates=5, anew=False))
+    for number in (1, 2):
+        trainer.train(lessons_of(20))
+        assert trainer.optimizer.state_dict()["state"][0]["step"] == 5 * number
+        assert trainer.optimizer.param_groups[0]["lr"] == 1e-2
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e-2, 1e6])
+@pytest.mark.parametrize("offset", [0.0, -1e4, 1e4])
+def test_neither_unit_nor_offset_of_the_return_changes_what_is_learnt(unit: float, offset: float) -> None:
+    def credit(unit: float, offset: float) -> tuple[float, np.ndarray]:
+        rng = np.random.default_rng(0)
+        episodes = [make_episode(rng, 6) for _ in range(40)]
+        for episode in episodes:
+            episode.rewards[-1] = unit * (episode.rewards[-1] + offset)
+        predictor = ReturnPredictor.for_spaces(*SPACES)
+        quality = fit(predictor, episodes, TrainingConfig(updates=30))
+        rewards = DifferenceRedistributor(predictor).redistribute(episodes[:5])
+        return quality.explained_variance, np.stack(rewards)[:, 1:] / unit
+
+    explained, rewards = credit(unit, offset)
+    known, known_rewards = credit(1.0, 0.0)
+    assert explained == pytest.approx(known, abs=0.02)
+    np.testing.assert_allclose(rewards, known_rewards, atol=0.05 * np.abs(known_rewards).max())
+
+
+def test_returns_that_differ_by_rounding_alone_are_nothing_to_predict() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, 4, np.append(np.zeros(3), 1e6 + 1e-9 * rng.normal())) for _ in range(10)]
+    with pytest.raises(ValueError, match="there is nothing to predict"):
+        fit(ReturnPredictor.for_spaces(*SPACES), episodes)
+
+
+def test_noise_earns_no_trust() -> None:
+    trusts = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        episodes = [make_episode(rng, 8, np.append(np.zeros(7), 1e7 + rng.normal())) for _ in range(80)]
+        trusts.append(fit(ReturnPredictor.for_spaces(*SPACES, seed=seed), episodes, TrainingConfig(updates=60)).q)
+    assert max(trusts) < 0.2
+
+
+def test_trust_is_the_explained_variance_less_one_standard_error() -> None:
+    lessons = [Lesson(np.zeros((1, 9), np.float32), np.array([value])) for value in (-1.0, 1.0, -2.0, 2.0)]
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor.rescale_(0.0, 1.0)
+    with torch.no_grad():
+        predictor.heads[Head.SHARE].get_parameter("weight").zero_()
+        predictor.heads[Head.SHARE].get_parameter("bias").fill_(1.0)
+    quality = evaluate(predictor, lessons, heads=[Head.SHARE])[Head.SHARE]
+    errors, deviations = np.array([4.0, 0.0, 9.0, 1.0]), np.array([1.0, 1.0, 4.0, 4.0])
+    ratio = errors.sum() / deviations.sum()
+    assert quality.explained_variance == pytest.approx(1.0 - ratio)
+    spread = np.sqrt(np.square(errors - ratio * deviations).sum()) / deviations.sum()
+    assert quality.standard_error == pytest.approx(spread)
+    assert quality._replace(explained_variance=0.7, standard_error=0.1).q == pytest.approx(0.6)
+    assert quality._replace(explained_variance=0.7, standard_error=0.8).q == 0.0
+
+
+def test_denormals_are_flushed_in_a_round_and_as_before_after_it(monkeypatch) -> None:
+    seen: list[bool] = []
+    update = Trainer._update
+    monkeypatch.setattr(Trainer, "_update", lambda *a: seen.append(are_flushed()) or update(*a))
+    for before in (False, True):
+        torch.set_flush_denormal(before)
+        Trainer(ReturnPredictor.for_spaces(*SPACES), TrainingConfig(updates=2)).train(lessons_of(10))
+        assert are_flushed() is before
+    torch.set_flush_denormal(False)
+    assert seen == [True] * 4
 
 
 def lessons_decided_at(step: int, n_features: int) -> LessonBuffer:
@@ -95,7 +190,7 @@ def test_the_outlook_is_read_where_it_is_foreseen_and_else_the_share(step, struc
     assert quality.explained_variance > 0.4
     assert (quality.foreseen > 0.4) == (head is Head.OUTLOOK)
     for name, weight in predictor.readout.named_parameters():
-        assert torch.equal(weight, predictor.heads[head].get_parameter(name))
+        assert torch.equal(weight, predictor.heads[head].get_parameter(name).mean(dim=0, keepdim=True))
 
 
 def test_no_step_earns_a_mean_error_of_the_share() -> None:
@@ -122,8 +217,22 @@ def test_a_head_that_is_not_asked_for_is_not_trained() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
     before = predictor.heads[Head.SHARE].get_parameter("weight").clone()
     fit(predictor, [make_episode(rng, 4) for _ in range(20)], TrainingConfig(updates=2, predicts="outlook"))
-    scale = predictor.heads[Head.SHARE].get_parameter("weight") / before
-    torch.testing.assert_close(scale, scale[:, :1].expand_as(scale), msg="it follows the return's normalisation only")
+    assert torch.equal(predictor.heads[Head.SHARE].get_parameter("weight"), before)
+
+
+def share_of_the_first_step(variation_weight: float) -> float:
+    """Of the absolute credit, where the first step alone decides and all others are distractions."""
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator")
+    lessons = lessons_decided_at(0, len(predictor.features))
+    config = TrainingConfig(updates=300, weight_decay=1e-6, variation_weight=variation_weight)
+    assert Trainer(predictor, config).train(lessons).explained_variance > 0.5
+    with torch.no_grad():
+        credit = predictor.changes(predictor(LessonBatch.collate(lessons.held_out).features)).abs()
+    return float((credit[:, 0] / credit.sum(dim=1)).mean())
+
+
+def test_little_variation_means_little_credit_for_distractions() -> None:
+    assert share_of_the_first_step(0.1) > share_of_the_first_step(0.0) + 0.05
 
 
 def test_the_changes_of_a_prediction_sum_to_it_but_for_the_bias() -> None:

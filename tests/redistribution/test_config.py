@@ -29,9 +29,9 @@ def test_every_option_of_the_config_stands_in_the_signature_of_every_wrapper(wra
 
 @pytest.mark.parametrize("wrapper", BUILD)
 def test_an_option_reaches_the_predictor_through_every_wrapper(wrapper) -> None:
-    env = wrapper(BUILD[wrapper](), CreditConfig(hidden_size=5), train_every=77, lesson_capacity=40)
+    env = wrapper(BUILD[wrapper](), CreditConfig(hidden_size=6, members=2), train_every=77, lesson_capacity=40)
     online = env.credit.online
-    assert (online.predictor.lstm.hidden_size, online.config.train_every, online.lessons.capacity) == (5, 77, 40)
+    assert (online.predictor.lstm.hidden_size, online.config.train_every, online.lessons.capacity) == (6, 77, 40)
 
 
 @pytest.mark.parametrize("wrapper", BUILD)
@@ -47,7 +47,8 @@ def test_an_option_that_there_is_not_is_refused(wrapper) -> None:
         ({"max_episode_steps": 0}, "max_episode_steps and hidden_size must be at least 1"),
         ({"hidden_size": 0}, "max_episode_steps and hidden_size must be at least 1"),
         ({"train_every": 0}, "train_every must be at least 1"),
-        ({"trust_threshold": 1.5}, "trust_threshold within"),
+        ({"members": 3}, "64 cells cannot be shared out among 3 members"),
+        ({"clock": -1}, "clock be 0 or more"),
         ({"structure": "round"}, "'round' is not a valid Structure"),
     ],
 )

@@ -7,16 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lstm import LayerWeights, Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, Residual
+from rudder_lrp.redistribution.uncertainty import CALIBRATION
 from tests.conftest import SPACES, make_episode
 
 REDISTRIBUTORS = [DifferenceRedistributor, LRPRedistributor]
 
 
 def build(method: type[Redistributor], structure: Structure, **options: object) -> Redistributor:
-    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure, hidden_size=6, seed=2)
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure, hidden_size=6, members=2, seed=2)
     predictor.rescale_(mean=-40.0, scale=30.0)
     return method(predictor, **options)
 
@@ -52,7 +54,7 @@ def test_an_episode_gets_the_same_rewards_alone_and_in_any_batch(method, structu
 
 @pytest.mark.parametrize("method", REDISTRIBUTORS)
 def test_causal_rewards_do_not_depend_on_what_comes_later(method) -> None:
-    redistributor = build(method, Structure.ACCUMULATOR)
+    redistributor = build(method, Structure.MARKOV)
     assert redistributor.causal
     features = torch.randn(1, 12, len(redistributor.predictor.features))
     changed = features.clone()
@@ -63,39 +65,45 @@ def test_causal_rewards_do_not_depend_on_what_comes_later(method) -> None:
     torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
-def changes_of_the_cell(predictor: ReturnPredictor, x: torch.Tensor, length: int) -> torch.Tensor:
-    """Step by step, relevance `[T]` for `w . c_T`: of what a step writes, and of what its forget gate erases.
+def changes_where_they_arise(predictor: ReturnPredictor, x: torch.Tensor, length: int) -> torch.Tensor:
+    """Step by step, relevance `[T]` for `w . s_T`: of what a step writes, and of what its gates let out and erase.
 
-    From `R(c_T) = w c_T` backward, the linear rule shares `c_t = c_{t-1} + i_t g_t - (1 - f_t) c_{t-1}` by its terms;
-    the last one, the gate's departure from an open one, is the gate's own.
+    From `R(s_T) = w s_T` backward, the linear rule shares each state by its terms: `c_t = c_{t-1} + i_t g_t - (1 - f_t)
+    c_{t-1}`, the last one the forget gate's own, and where the output is read
+    `h_t = h_{t-1} + o_t (tanh c_t - tanh c_{t-1}) + (o_t - o_{t-1}) tanh c_{t-1}`, the last one the output gate's own.
     """
     weights = LayerWeights.of(predictor.lstm)
     h = c = x.new_zeros(predictor.lstm.hidden_size)
-    cells, written, erased = [c], [], []
-    for x_t in predictor.normalizer(x)[:length]:
-        i, f, g, o = (weights.W @ x_t + weights.U @ h + weights.b).chunk(4)
-        written.append(i.sigmoid() * g.tanh())
-        erased.append(-(1 - f.sigmoid()) * c)
-        c = c + written[-1] + erased[-1]
-        h = o.sigmoid() * c.tanh()
-        cells.append(c)
-    R_c = predictor.readout.weight[0] * cells[-1]
+    o = torch.ones_like(c)
+    states, terms = [c], []
+    for x_t in predictor.inputs(x)[:length]:
+        i, f, g, opened = (weights.W @ x_t + weights.U @ h + weights.b).chunk(4)
+        new = c + i.sigmoid() * g.tanh() - (1 - f.sigmoid()) * c
+        if predictor.structure.reads_cell:
+            terms.append([i.sigmoid() * g.tanh(), -(1 - f.sigmoid()) * c])
+        else:
+            terms.append([opened.sigmoid() * (new.tanh() - c.tanh()), (opened.sigmoid() - o) * c.tanh()])
+        c, o = new, opened.sigmoid()
+        h = o * c.tanh()
+        states.append(c if predictor.structure.reads_cell else h)
+    relevance = predictor.readout.weight[0] * states[-1]
     steps = x.new_zeros(len(x))
     for t in range(length - 1, -1, -1):
-        steps[t] = ((written[t] + erased[t]) / cells[t + 1] * R_c).sum()
-        R_c = cells[t] / cells[t + 1] * R_c
+        steps[t] = sum((term / states[t + 1] * relevance).sum() for term in terms[t])
+        relevance = states[t] / states[t + 1] * relevance
     return predictor.return_scale * steps
 
 
-@pytest.mark.parametrize("structure", [Structure.LEAKY, Structure.ACCUMULATOR])
-def test_lrp_with_the_open_root_equals_differences_of_predictions(structure) -> None:
+@pytest.mark.parametrize("structure", [s for s in Structure if s is not Structure.STANDARD])
+def test_relevance_settled_where_it_arises_equals_differences_of_predictions(structure) -> None:
     redistributor = build(LRPRedistributor, structure)
+    assert redistributor.causal
     predictor = redistributor.predictor.double()
     features = torch.randn(3, 30, len(predictor.features), dtype=torch.float64)
     lengths = torch.tensor([30, 12, 1])
     with torch.no_grad():
         relevance = redistributor.contributions(features, lengths)
-        stepwise = [changes_of_the_cell(predictor, x, int(n)) for x, n in zip(features, lengths, strict=True)]
+        stepwise = [changes_where_they_arise(predictor, x, int(n)) for x, n in zip(features, lengths, strict=True)]
         differences = DifferenceRedistributor(predictor).contributions(features, lengths)
     torch.testing.assert_close(relevance, torch.stack(stepwise), rtol=0, atol=1e-10)
     torch.testing.assert_close(relevance, differences, rtol=0, atol=1e-10)
@@ -115,7 +123,7 @@ def test_lrp_all_on_the_accumulator_equals_differences_of_predictions() -> None:
 
 @pytest.mark.parametrize("structure", [Structure.MARKOV, Structure.ACCUMULATOR])
 def test_closed_form_relevance_sums_to_the_prediction_without_the_readout_bias(structure) -> None:
-    redistributor = build(LRPRedistributor, structure)
+    redistributor = build(LRPRedistributor, structure, hindsight=True)
     predictor = redistributor.predictor.double()
     features = torch.randn(2, 300, len(predictor.features), dtype=torch.float64)
     lengths = torch.tensor([300, 120])
@@ -136,6 +144,28 @@ def test_what_was_paid_on_the_way_stays_with_its_step(method) -> None:
         redistributor.predictor.lstm.get_parameter("weight_ih_l0")[:, shown] = 0.0
     one, two = (redistributor.redistribute([episode])[0] for episode in (late, paid))
     np.testing.assert_allclose(two - one, np.eye(10)[4], atol=1e-5)
+
+
+def test_what_the_members_do_not_agree_on_is_left_to_the_residual() -> None:
+    redistributor = build(DifferenceRedistributor, Structure.MARKOV)
+    episode = make_episode(np.random.default_rng(0), 10)
+    (rewards,), (deviation,) = redistributor.redistribute([episode], return_uncertainty=True)
+    lesson = Lesson.from_episode(episode, redistributor.predictor.features)
+    with torch.no_grad():
+        changes = 30.0 * redistributor.predictor.member_changes(torch.from_numpy(lesson.features)[None])[0].double()
+    mean, apart = changes.mean(dim=1).numpy(), changes.std(dim=1).numpy()
+    np.testing.assert_allclose(deviation, CALIBRATION * apart, rtol=1e-6)
+    kept = np.where(np.abs(mean) > apart, mean - apart**2 / mean, 0.0)
+    np.testing.assert_allclose(rewards[1:-1], kept[1:-1], rtol=1e-5)
+    assert np.abs(rewards[1:-1]).sum() < 0.9 * np.abs(mean[1:-1]).sum()
+
+
+def test_a_single_member_is_sure_of_itself() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=6, members=1)
+    predictor.rescale_(0.0, 1.0)
+    episode = make_episode(np.random.default_rng(0), 10)
+    _, (deviation,) = DifferenceRedistributor(predictor).redistribute([episode], return_uncertainty=True)
+    assert not deviation.any()
 
 
 def test_spread_residual_is_the_same_at_every_step() -> None:

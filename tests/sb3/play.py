@@ -26,10 +26,11 @@ def vec_env(n_envs: int = 2, seed: int = 0, longest: int = 12) -> VecEnv:
 
 def trusted(env: VecEnv, q: float = 1.0, **options: Any) -> RedistributedRewardVecEnv:
     """A wrapper whose predictor is random, trusted and never trained, so that its credit can be recomputed later."""
-    wrapped = RedistributedRewardVecEnv(env, **({"train_every": NEVER} | options))
+    wrapped = RedistributedRewardVecEnv(env, **({"train_every": NEVER, "members": 1} | options))
     wrapped.predictor.rescale_(-2.0, 5.0)
     with torch.no_grad():
-        wrapped.predictor.readout.weight.mul_(50.0)  # so that credit is well above rounding
+        for head in wrapped.predictor.heads.values():
+            head.weight.mul_(50.0)  # so that credit is well above rounding
     wrapped.online.quality = Quality(q, 0.0, 0.0)
     return wrapped
 

@@ -29,7 +29,7 @@ def ppo(env: RedistributedRewardVecEnv, **options: Any) -> PPO:
 
 
 def test_evaluating_on_the_wrapped_environment_trains_nothing_and_sees_true_returns() -> None:
-    env = credit_env(trust_threshold=0.0)
+    env = credit_env(growth=1.0)
     model = ppo(env).learn(256)
     before = env.online.version, env.online.lessons.seen, env.vec_steps
     env.training = False

@@ -98,7 +98,7 @@ def algorithm_class(name: str) -> type[BaseAlgorithm]:
 def wrapped(env: VecEnv | None = None, observation: str = "box", action: str = "discrete") -> RedistributedRewardVecEnv:
     if env is None:
         env = make_vec_env(lambda: Sampled(observation, action), n_envs=2, seed=0)
-    return RedistributedRewardVecEnv(env, training=QUICK, train_every=128, min_lessons=8, trust_threshold=0.0)
+    return RedistributedRewardVecEnv(env, training=QUICK, train_every=128, min_lessons=8)
 
 
 def policy_name(algorithm: str, observation: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,18 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
-from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
+from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 from rudder_lrp.sb3 import (
     EpisodicCredit,
     RedistributedNStepReplayBuffer,
     RedistributedReplayBuffer,
     RedistributedRewardVecEnv,
 )
+from tests.conftest import SPACES
 from tests.sb3.play import NEVER, QUICK, trusted, vec_env
 
 
@@ -46,7 +51,8 @@ def agent(
 
 def change_the_predictor(env: RedistributedRewardVecEnv) -> None:
     with torch.no_grad():
-        env.predictor.readout.weight.mul_(-3.0)
+        for head in env.predictor.heads.values():
+            head.weight.mul_(-3.0)
     env.online.version += 1
 
 
@@ -99,10 +105,10 @@ def test_episodes_keep_their_true_return_through_relabelling_and_overwriting(n_e
 
 
 def test_sampled_rewards_are_what_the_episodes_give_offline_by_the_latest_predictor() -> None:
-    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4, trust_threshold=0.0)
+    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4)
     model = agent(env, 10_000, learning_starts=50)
     model.learn(600)
-    env.online.quality = env.online.quality._replace(explained_variance=1.0)
+    env.online.quality = env.online.quality._replace(explained_variance=1.0, standard_error=0.0)
     env.online.version += 1
     buffer = model.replay_buffer
     buffer._get_samples(np.arange(buffer.size()))
@@ -214,3 +220,28 @@ def test_the_defaults_of_replay_are_there_where_asked_for_and_one_s_own_options_
 def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(config, caplog) -> None:
     agent(RedistributedRewardVecEnv(vec_env(1), config))
     assert ("build the wrapper with the config REPLAYED" in caplog.text) is (config is ON_POLICY)
+
+
+def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.ndarray]:
+    """An episode of a slowly wandering state, which pays its square at the end, and what each step added to that."""
+    position = np.zeros((steps + 1, 3), dtype=np.float32)
+    for t in range(steps):
+        position[t + 1] = 0.95 * position[t] + 0.3 * rng.normal(size=3)
+    dense = -np.square(position[1:, 0]).astype(np.float64)
+    paid = np.append(np.zeros(steps - 1), dense.sum())
+    return Episode(position, rng.integers(2, size=steps), paid, truncated=True), dense
+
+
+def test_what_is_replayed_is_each_step_s_own_share_and_not_the_outlook() -> None:
+    episodes, dense = zip(*(wandering(np.random.default_rng(seed)) for seed in range(150)), strict=True)
+
+    def likeness(defaults: CreditConfig) -> float:
+        predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator", hidden_size=32, members=1, clock=0)
+        fit(predictor, episodes[:100], replace(defaults.training, updates=400))
+        rewards = DifferenceRedistributor(predictor).redistribute(episodes[100:])
+        inner = [(new[1:-1], own[1:-1]) for new, own in zip(rewards, dense[100:], strict=True)]
+        return float(np.corrcoef(*(np.concatenate(part) for part in zip(*inner, strict=True)))[0, 1])
+
+    shares, outlook = likeness(REPLAYED), likeness(ON_POLICY)
+    assert shares > 0.8
+    assert shares > outlook + 0.2

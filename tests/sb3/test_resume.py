@@ -27,7 +27,7 @@ from tests.sb3.play import QUICK, vec_env
 
 
 def credit(env: VecEnv | None = None, **options: Any) -> RedistributedRewardVecEnv:
-    defaults = {"training": QUICK, "train_every": 32, "min_lessons": 4, "trust_threshold": 0.0}
+    defaults = {"training": QUICK, "train_every": 32, "min_lessons": 4, "growth": 1.0}
     return RedistributedRewardVecEnv(env or vec_env(2), **(defaults | options))
 
 
@@ -142,9 +142,9 @@ def test_another_lstm_or_other_spaces_are_refused(tmp_path) -> None:
     from stable_baselines3.common.env_util import make_vec_env
 
     save_checkpoint(tmp_path, agent(credit()))
-    with pytest.raises(ValueError, match=r"structure was 'leaky' and is 'accumulator'"):
+    with pytest.raises(ValueError, match=r"structure was 'markov' and is 'accumulator'"):
         resume(tmp_path, credit(structure="accumulator"))
-    with pytest.raises(ValueError, match=r"has a leaky LSTM of 32 cells on the full encoding, this one a accumulator"):
+    with pytest.raises(ValueError, match=r"has a markov LSTM of 64 cells on the full encoding, this one a accumulator"):
         resume(tmp_path, credit(structure="accumulator"), changed=["RedistributedRewardVecEnv"])
     with pytest.raises(ValueError, match="was made for observation_space"):
         resume(tmp_path, credit(make_vec_env("CartPole-v1", n_envs=2)))

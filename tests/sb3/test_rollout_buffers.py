@@ -85,9 +85,7 @@ def test_an_episode_s_rewards_sum_to_its_true_return_across_rollouts(
 @settings(max_examples=5)
 @given(seed=st.integers(0, 1000), n_steps=st.integers(4, 30), train_every=st.integers(1, 60))
 def test_sums_hold_while_predictor_and_trust_change_between_and_within_rollouts(seed, n_steps, train_every) -> None:
-    env = RedistributedRewardVecEnv(
-        vec_env(2, seed), training=QUICK, train_every=train_every, min_lessons=4, trust_threshold=0.0
-    )
+    env = RedistributedRewardVecEnv(vec_env(2, seed), training=QUICK, train_every=train_every, min_lessons=4)
     rollouts = KeepRollouts()
     agent(env, n_steps).learn(240, callback=rollouts)
     assert env.online.version > 1
@@ -134,7 +132,7 @@ def test_a_bootstrapped_value_at_a_time_limit_is_never_redistributed() -> None:
 
 def test_without_trust_the_buffer_holds_the_reward_of_the_environment() -> None:
     rollouts = KeepRollouts()
-    agent(trusted(vec_env(2), 0.1), 16).learn(128, callback=rollouts)
+    agent(trusted(vec_env(2), 0.0), 16).learn(128, callback=rollouts)
     for held, true in episodes_of(rollouts):
         np.testing.assert_allclose(held, true, atol=1e-5)
 
@@ -158,7 +156,7 @@ def test_advantages_are_computed_from_the_redistributed_rewards() -> None:
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C])
 def test_trains_while_the_predictor_learns(algorithm: type[BaseAlgorithm], tmp_path) -> None:
-    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4, trust_threshold=0.0)
+    env = RedistributedRewardVecEnv(vec_env(2), training=QUICK, train_every=64, min_lessons=4)
     credit = EpisodicCredit(env, LRPRedistributor(env.predictor))
     model = algorithm(
         "MlpPolicy",

@@ -36,9 +36,7 @@ def test_an_episode_s_rewards_sum_to_its_true_return(n_envs, longest, seed, q, s
 @settings(max_examples=6)
 @given(seed=st.integers(0, 1000), train_every=st.integers(1, 40))
 def test_sums_hold_while_predictor_and_trust_change_in_the_middle_of_episodes(seed, train_every) -> None:
-    env = RedistributedRewardVecEnv(
-        vec_env(2, seed), training=QUICK, train_every=train_every, min_lessons=4, trust_threshold=0.0
-    )
+    env = RedistributedRewardVecEnv(vec_env(2, seed), training=QUICK, train_every=train_every, min_lessons=4)
     env.online.quality = env.online.quality._replace(explained_variance=1.0)
     played = Played(env, 80, seed)
     assert env.online.trainer.optimizer.state, "the predictor was never trained"
@@ -78,8 +76,9 @@ def test_without_trust_the_agent_gets_exactly_the_reward_of_the_environment() ->
         np.testing.assert_array_equal(handed, true)
 
 
-def test_a_quality_below_the_threshold_is_no_trust() -> None:
-    env = trusted(vec_env(), 0.3, trust_threshold=0.5)
+def test_a_quality_within_its_standard_error_is_no_trust() -> None:
+    env = trusted(vec_env(), 0.3)
+    env.online.quality = env.online.quality._replace(standard_error=0.4)
     played = Played(env, 40)
     for handed, true in zip(played.handed, played.true, strict=True):
         np.testing.assert_array_equal(handed, true)
@@ -122,9 +121,7 @@ class _Rewards(BaseCallback):
 
 def test_the_same_seed_gives_the_same_run() -> None:
     def run(seed: int) -> np.ndarray:
-        env = RedistributedRewardVecEnv(
-            vec_env(2, seed), training=QUICK, train_every=64, min_lessons=4, trust_threshold=0.0, seed=seed
-        )
+        env = RedistributedRewardVecEnv(vec_env(2, seed), training=QUICK, train_every=64, min_lessons=4, seed=seed)
         env.online.quality = env.online.quality._replace(explained_variance=0.5)
         rewards = _Rewards()
         PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=2, seed=seed, device="cpu").learn(256, rewards)

@@ -14,7 +14,6 @@ from studies.proving_ground.credit_truth import (
     compare_credits,
     credit_truth,
     handed_credits,
-    left_at_the_end,
     played_episodes,
 )
 
@@ -38,9 +37,9 @@ def test_the_true_credit_is_without_error_and_handing_out_nothing_has_error_one(
     assert (perfect.error, perfect.correlation) == (0.0, pytest.approx(1.0))
     assert perfect.largest_on_decisive == perfect.true_largest_on_decisive == 1.0
     assert perfect.credit_without_cause == 0.0
-    nothing = compare_credits([left_at_the_end(credit) for credit in TRUE], TRUE, PLAYED)
-    assert nothing.error == 1.0
-    assert nothing.squared_error == pytest.approx((2 * 4.0**2 + 2 * 1.0 + 0.5**2 + 3.0**2 + 3.5**2) / 3)
+    nothing = compare_credits([1e-9 * credit for credit in TRUE], TRUE, PLAYED)
+    assert nothing.error == pytest.approx(1.0)
+    assert nothing.squared_error == pytest.approx((4.0**2 + 1.0 + 0.5**2 + 3.0**2) / 3)
 
 
 def test_noise_where_nothing_is_earned_counts_as_credit_without_cause() -> None:
@@ -83,4 +82,4 @@ def test_the_curve_has_a_point_at_every_so_many_steps() -> None:
     curve = CreditTruthCurve(redistributor_for(config, model.get_env()), every=200, episodes=20)
     model.learn(640, callback=curve)
     assert [at for at, _ in curve.curve] == [200, 400, 600]
-    assert all(numbers["error"] == pytest.approx(1.0, abs=0.3) for _, numbers in curve.curve), "nobody is trusted yet"
+    assert all(numbers["error"] > 1.0 for _, numbers in curve.curve), "nobody is trusted yet: all is left at the end"
