@@ -6,6 +6,7 @@ in `info["true_reward"]`.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import gymnasium as gym
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     _VectorWrapper = VectorWrapper[Any, Any, Any, Any, Any]
 else:
     _VectorWrapper = VectorWrapper  # generic only since Gymnasium 1.3
+
+
+logger = logging.getLogger(__name__)
 
 
 class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
@@ -52,23 +56,62 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
     ) -> None:
         super().__init__(env)
         spaces = env.observation_space, env.action_space
-        self.credit = CausalCredit.for_spaces(*spaces, 1, config.changed(options), predictor, seed)
+        config = config.changed(options, own_predictor=predictor is not None)
+        self.credit = CausalCredit.for_spaces(*spaces, 1, config, predictor, seed)
+        self._running = False
+        self._told_of_interruption = False
+
+    @property
+    def training(self) -> bool:
+        """Whether rewards are redistributed and learnt from; see `CausalCredit.training`."""
+        return self.credit.training
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        self.credit.training = on
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset; an unfinished episode is no lesson."""
+        self._told_of_interruption |= _tell_of_interruption(self.credit, self._told_of_interruption)
         observation, info = self.env.reset(seed=seed, options=options)
         self._observation = _batch_of_one(observation)
         self.credit.restart()
+        self._running = True
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step, and hand out what the step earns."""
+        """Step, and hand out what the step earns.
+
+        Raises:
+            RuntimeError: before the first reset, or after the end of an episode.
+            ValueError: if the reward is no number, or something is not finite.
+        """
+        if not self._running:
+            raise RuntimeError("there is no running episode to step; reset the environment first")
         observation, reward, terminated, truncated, info = self.env.step(action)
         after = _batch_of_one(observation)
-        rewards, last = np.array([float(reward)]), np.array([terminated or truncated])
+        rewards, last = _one_reward(reward), np.array([bool(terminated) or bool(truncated)])
         handed = self.credit.step(self._observation, _batch_of_one(action), rewards, after, last)
-        self._observation = after
-        return observation, float(handed[0]), terminated, truncated, {**info, "true_reward": float(reward)}
+        self._observation, self._running = after, not last[0]
+        return observation, float(handed[0]), terminated, truncated, {**info, "true_reward": float(rewards[0])}
+
+
+def _one_reward(reward: Any) -> NDArray[np.float64]:
+    rewards = np.asarray(reward, dtype=np.float64).reshape(-1)
+    if len(rewards) != 1:
+        raise ValueError(f"the environment paid {reward!r}; a reward is one number a step")
+    return rewards
+
+
+def _tell_of_interruption(credit: CausalCredit, told: bool, where: NDArray[np.bool_] | None = None) -> bool:
+    """Say once that an episode was reset before it was over; true if it was said."""
+    if told or not credit.training or not credit.interrupts(where):
+        return False
+    logger.warning(
+        "an episode was reset before it was over: what its steps were handed does not sum to what they were paid; put "
+        "a TimeLimit below this wrapper, not above it, or set env.training = False to evaluate"
+    )
+    return True
 
 
 def _batch_of_one(values: Any) -> Observations:
@@ -110,11 +153,23 @@ class RedistributedVectorReward(_VectorWrapper):
         self._mode = mode
         self._over = np.zeros(env.num_envs, dtype=bool)
         spaces = env.single_observation_space, env.single_action_space
-        self.credit = CausalCredit.for_spaces(*spaces, env.num_envs, config.changed(options), predictor, seed)
+        config = config.changed(options, own_predictor=predictor is not None)
+        self.credit = CausalCredit.for_spaces(*spaces, env.num_envs, config, predictor, seed)
+        self._told_of_interruption = False
+
+    @property
+    def training(self) -> bool:
+        """Whether rewards are redistributed and learnt from; see `CausalCredit.training`."""
+        return self.credit.training
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        self.credit.training = on
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of `options["reset_mask"]`; unfinished episodes are no lessons."""
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
+        self._told_of_interruption |= _tell_of_interruption(self.credit, self._told_of_interruption, mask)
         observations, infos = self.env.reset(seed=seed, options=options)
         self._observations = map_arrays(np.copy, observations)
         self._over = self._over & ~mask
@@ -122,13 +177,23 @@ class RedistributedVectorReward(_VectorWrapper):
         return observations, infos
 
     def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
-        """Step, and hand out what the steps earn."""
+        """Step, and hand out what the steps earn.
+
+        Raises:
+            RuntimeError: if an environment that does not reset itself is stepped after its end.
+            ValueError: if an observation that an episode ended in is missing, or something is not finite.
+        """
+        if self._mode is AutoresetMode.DISABLED and self._over.any():
+            raise RuntimeError(
+                f"environments {np.flatnonzero(self._over).tolist()} are over and do not reset themselves; call "
+                "reset(options={'reset_mask': ...}) first"
+            )
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        over = terminations | truncations
+        rewards, over = np.asarray(rewards, dtype=np.float64), np.asarray(terminations) | np.asarray(truncations)
         # In the mode "next step", the step after an episode's last is a reset.
         running = ~self._over if self._mode is AutoresetMode.NEXT_STEP else np.ones(self.num_envs, dtype=bool)
         ends = self._ends(observations, over, infos)
-        handed = self.credit.step(self._observations, actions, np.asarray(rewards), ends, over, running)
+        handed = self.credit.step(self._observations, actions, rewards, ends, over, running)
         self._observations, self._over = map_arrays(np.copy, observations), over
         infos = infos | {"true_reward": np.copy(rewards), "_true_reward": running}
         return observations, handed.astype(np.float64), terminations, truncations, infos
@@ -138,6 +203,11 @@ class RedistributedVectorReward(_VectorWrapper):
             return observations
         ends = map_arrays(np.copy, observations)
         for index in np.flatnonzero(over).tolist():
-            final = infos["final_obs"][index]
+            final = infos["final_obs"][index] if "final_obs" in infos else None
+            if final is None:
+                raise ValueError(
+                    f"environment {index} is over and reset itself in the same step, but the infos hold no final_obs "
+                    "of it; use a vectorised environment that keeps it, or another autoreset mode"
+                )
             map_arrays(lambda rows, row, at=index: rows.__setitem__(at, row), ends, final)
         return ends

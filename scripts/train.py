@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import envs
 from agents.deep.presets import AgentConfig, Credit, build_agent
 from agents.deep.runs import TrueReturns, mean_return
+from rudder_lrp.persistence.checkpoints import latest_checkpoint
 from rudder_lrp.sb3 import RedistributionCallback
 
 
@@ -64,6 +65,10 @@ def _run_folder(options: Options) -> Path:
     config = options.agent
     name = f"{config.env.split('/')[-1]}_{config.algo}_{config.credit}_{config.redistribution.structure}_{config.seed}"
     folder = options.logdir / name
+    number = 1
+    while latest_checkpoint(folder) is not None:  # of a run before this one
+        number += 1
+        folder = options.logdir / f"{name}_{number}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".writable").touch()
     (folder / ".writable").unlink()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
@@ -144,3 +146,143 @@ def test_an_unknown_autoreset_mode_is_refused() -> None:
     plain.metadata = {}
     with pytest.raises(ValueError, match="name no autoreset_mode"):
         RedistributedVectorReward(plain)
+
+
+class Paying(gym.Env):
+    """Ten steps; pays what it is told to, as whatever type that is."""
+
+    observation_space = spaces.Box(-9.0, 9.0, (1,), np.float32)
+    action_space = spaces.Dict(move=spaces.Discrete(3), push=spaces.Box(-1.0, 1.0, (2,), np.float32))
+
+    def __init__(self, reward: Any = 1.0) -> None:
+        self.reward = reward
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict]:
+        self.t += 1
+        return np.full(1, self.t, np.float32), self.reward, self.t == 10, False, {}
+
+
+@pytest.mark.parametrize(
+    "reward", [1, True, np.float32(1.0), np.array([1.0]), np.array(1), torch.tensor(1.0), torch.tensor([[1]])], ids=repr
+)
+def test_a_reward_may_be_any_one_number(reward) -> None:
+    env = RedistributedReward(Paying(reward))
+    env.reset(seed=0)
+    total = 0.0
+    for _ in range(10):
+        _, handed, over, _, info = env.step(env.action_space.sample())
+        total += handed
+        assert info["true_reward"] == 1.0
+    assert over
+    assert total == pytest.approx(10.0)
+    assert env.credit.online.lessons.seen == 1
+
+
+def test_a_reward_of_several_numbers_is_refused() -> None:
+    env = RedistributedReward(Paying(np.ones(2)))
+    env.reset()
+    with pytest.raises(ValueError, match="a reward is one number a step"):
+        env.step(env.action_space.sample())
+
+
+def test_an_episode_is_stepped_from_a_reset_to_its_end_and_no_further() -> None:
+    env = RedistributedReward(Paying())
+    with pytest.raises(RuntimeError, match="reset the environment first"):
+        env.step(env.action_space.sample())
+    env.reset()
+    for _ in range(10):
+        env.step(env.action_space.sample())
+    with pytest.raises(RuntimeError, match="reset the environment first"):
+        env.step(env.action_space.sample())
+
+
+def test_a_time_limit_above_the_wrapper_is_said_to_break_the_sum_once(caplog) -> None:
+    inner = RedistributedReward(RandomLengths(), min_lessons=NEVER, lesson_capacity=NEVER)
+    trust(inner.credit)
+    env = gym.wrappers.TimeLimit(inner, 3)
+    with caplog.at_level(logging.WARNING):
+        for seed in range(20):
+            env.reset(seed=seed)
+            over = False
+            while not over:
+                *_, terminated, truncated, _ = env.step(1)
+                over = terminated or truncated
+    assert caplog.text.count("an episode was reset before it was over") == 1
+
+
+def test_a_time_limit_below_the_wrapper_needs_no_word(caplog) -> None:
+    env = RedistributedReward(gym.wrappers.TimeLimit(RandomLengths(), 3), min_lessons=NEVER, lesson_capacity=NEVER)
+    trust(env.credit)
+    for seed in range(20):
+        env.reset(seed=seed)
+        over = False
+        while not over:
+            *_, terminated, truncated, _ = env.step(1)
+            over = terminated or truncated
+    assert not caplog.text
+
+
+def test_environments_that_are_over_are_not_stepped_where_nobody_resets_them() -> None:
+    class Careless(SyncVectorEnv):
+        def step(self, actions):
+            self._autoreset_envs[:] = False
+            return super().step(actions)
+
+    env = RedistributedVectorReward(Careless([lambda: RandomLengths(1)] * 2, autoreset_mode=AutoresetMode.DISABLED))
+    env.reset(seed=0)
+    env.step(np.zeros(2, int))
+    with pytest.raises(RuntimeError, match=r"environments \[0, 1\] are over and do not reset themselves"):
+        env.step(np.zeros(2, int))
+    env.reset(options={"reset_mask": np.array([True, True])})
+    env.step(np.zeros(2, int))
+
+
+def test_a_terminal_observation_that_is_missing_is_said() -> None:
+    class Forgetful(SyncVectorEnv):
+        def step(self, actions):
+            *step, infos = super().step(actions)
+            infos.pop("final_obs", None)
+            return *step, infos
+
+    env = RedistributedVectorReward(Forgetful([lambda: RandomLengths(1)], autoreset_mode=AutoresetMode.SAME_STEP))
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"environment 0 is over .* the infos hold no final_obs"):
+        env.step(np.zeros(1, int))
+
+
+def test_evaluation_hands_on_the_true_reward_and_teaches_nothing() -> None:
+    plain = SyncVectorEnv([RandomLengths] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    env = RedistributedVectorReward(plain, min_lessons=NEVER, lesson_capacity=NEVER)
+    trust(env.credit)
+    play(env, 20)
+    seen = env.credit.online.lessons.seen
+    env.training = False
+    assert not env.training
+    for episodes in play(env, 30):
+        for handed, true in episodes:
+            np.testing.assert_array_equal(handed, true.astype(np.float32))
+    assert env.credit.online.lessons.seen == seen
+    env.training = True
+    episodes = play(env, 30)
+    assert env.credit.online.lessons.seen == seen + sum(len(of_env) for of_env in episodes)
+
+
+def test_an_episode_that_began_in_an_evaluation_is_no_lesson() -> None:
+    env = RedistributedReward(Paying(), min_lessons=NEVER, lesson_capacity=NEVER)
+    trust(env.credit)
+    env.training = False
+    env.reset()
+    for step in range(10):
+        env.training = step >= 4
+        _, handed, *_ = env.step(env.action_space.sample())
+        assert handed == 1.0
+    assert env.credit.online.lessons.seen == 0
+    env.reset()
+    for _ in range(10):
+        env.step(env.action_space.sample())
+    assert env.credit.online.lessons.seen == 1

@@ -35,8 +35,8 @@ class Transitions(NamedTuple):
 
     observations: Observations
     """Before the step, `[N, ...]`."""
-    actions: Array
-    """`[N, ...]`."""
+    actions: Observations
+    """`[N, ...]`, nested as the action space is."""
     rewards: Array
     """The environment's own, `[N]`."""
     next_observations: Observations
@@ -57,8 +57,8 @@ class Episode:
 
     observations: Observations
     """Rows 0 to T: the observation before each step and, last, the one the episode ended in; `[T + 1, ...]`."""
-    actions: Array
-    """`[T, ...]`."""
+    actions: Observations
+    """`[T, ...]`, nested as the action space is."""
     rewards: Array
     """The environment's own rewards, `[T]`."""
     truncated: bool = False
@@ -71,8 +71,8 @@ class Episode:
             raise ValueError(
                 f"an episode needs one reward a step and at least one step, got rewards of shape {self.rewards.shape}"
             )
-        if len(self.actions) != steps:
-            raise ValueError(f"an episode of {steps} rewards needs {steps} actions, got {len(self.actions)}")
+        if (rows := _row_counts(self.actions)) != {steps}:
+            raise ValueError(f"an episode of {steps} rewards needs {steps} actions, got {sorted(rows)}")
         if (rows := _row_counts(self.observations)) != {steps + 1}:
             raise ValueError(
                 f"{steps} steps need {steps + 1} observations, the one they end in included; got {sorted(rows)}"
@@ -95,16 +95,20 @@ class Episode:
         return Transitions(before, self.actions, self.rewards, after, steps == 0, steps == len(self) - 1)
 
 
+LARGEST_REWARD = 1e20  # beyond, sums and products of predictions overflow in float32
+
+
 def check_finite(rewards: Array, where: str = "the episode") -> None:
-    """Refuse NaN and infinite rewards with the first offending step.
+    """Refuse rewards that are NaN, infinite, or too large for float32, with the first offending step.
 
     Raises:
         ValueError: naming the step and the value.
     """
-    if not np.isfinite(rewards).all():
-        step = int(np.flatnonzero(~np.isfinite(rewards))[0])
+    sound = np.abs(rewards) < LARGEST_REWARD
+    if not sound.all():
+        step = int(np.flatnonzero(~sound)[0])
         raise ValueError(
-            f"reward {rewards[step]} at index {step} of {where} is not finite: "
+            f"reward {rewards[step]} at index {step} of {where} is not finite, or beyond {LARGEST_REWARD:g}: "
             "a return cannot be predicted from it; mend the environment or clip its reward"
         )
 

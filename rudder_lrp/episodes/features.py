@@ -7,6 +7,7 @@ out: where reward comes late it is the very answer that the earlier steps are to
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from typing import Any
 
@@ -21,14 +22,26 @@ from rudder_lrp.episodes.images import ImageColumns, grid_names, grid_shape, is_
 
 Features = NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
+_LARGEST = 1e18  # the square of what is larger overflows in float32
+_MANY = 8192  # several images have fewer
 _CLIP = 10.0  # standard deviations; keeps one rare outlier from saturating every cell
 
 
-def flatten(space: spaces.Space[Any], values: Observations) -> Features:
+def are_sound(features: Features) -> bool:
+    """Whether all features are finite, and small enough that their variance is, too."""
+    return bool((np.abs(features) < _LARGEST).all())
+
+
+def flatten(space: spaces.Space[Any], values: Observations) -> NDArray[Any]:
     """Flatten N values of a space to `[N, F]`; discrete ones become one-hot, images a grid.
+
+    In float64 where the values are too fine for float32, so that small changes of large ones can be told.
 
     Raises:
         TypeError: if the space is not supported.
+        ValueError: if a discrete value is outside its space.
     """
     if isinstance(space, spaces.Dict):
         return np.concatenate([flatten(part, values[key]) for key, part in space.items()], axis=1)
@@ -36,16 +49,25 @@ def flatten(space: spaces.Space[Any], values: Observations) -> Features:
         return np.concatenate([flatten(part, v) for part, v in zip(space, values, strict=True)], axis=1)
     array = np.asarray(values)
     if isinstance(space, spaces.Discrete):
-        return _one_hot(array.reshape(-1) - space.start, int(space.n))
+        return _one_hot(space, array.reshape(-1) - space.start, int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
         columns = array.reshape(len(array), -1) - space.start.reshape(-1)
-        return np.concatenate([_one_hot(c, int(n)) for c, n in zip(columns.T, space.nvec.flat, strict=True)], axis=1)
+        return np.concatenate(
+            [_one_hot(space, c, int(n)) for c, n in zip(columns.T, space.nvec.flat, strict=True)], axis=1
+        )
     if isinstance(space, spaces.Box) and is_image(space):
         return pool(space, array)
-    return array.reshape(len(array), -1).astype(np.float32)
+    return array.reshape(len(array), -1).astype(np.result_type(array.dtype, np.float32))
 
 
-def _one_hot(indices: NDArray[Any], size: int) -> Features:
+def _one_hot(space: spaces.Space[Any], indices: NDArray[Any], size: int) -> Features:
+    outside = ~((indices >= 0) & (indices < size) & (indices == np.floor(indices)))
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"value {indices[row]} at row {row}, counted from the start of {space}, is outside of it; record what the "
+            "environment took, or mend its space"
+        )
     rows = np.zeros((len(indices), size), dtype=np.float32)
     rows[np.arange(len(indices)), indices.astype(np.int64)] = 1.0
     return rows
@@ -128,6 +150,12 @@ class TransitionFeatures:
             *feature_names(action_space, "action"),
             "reward",
         ]
+        if len(self) > _MANY:
+            logger.warning(
+                "these spaces make %d features a step, more than an LSTM is likely to learn from; wrap the environment "
+                "in one that shows less",
+                len(self),
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -166,17 +194,20 @@ class TransitionFeatures:
         before = flatten(self.observation_space, transitions.observations)
         after = flatten(self.observation_space, transitions.next_observations)
         actions = flatten(self.action_space, transitions.actions)
-        reward = np.where(transitions.last, 0.0, transitions.rewards).astype(np.float32)[:, None]
+        reward = np.where(transitions.last, 0.0, transitions.rewards)[:, None]
         if self.encoding is Encoding.FULL:
-            features = np.concatenate([after, after - before, actions, reward], axis=1)
+            parts = [after, after - before, actions, reward]
         else:
             before[transitions.first] = 0.0
-            features = np.concatenate([after - before, actions, reward], axis=1)
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
+            parts = [after - before, actions, reward]
+        with np.errstate(over="ignore"):  # what is infinite in float32 is named below
+            features = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe")
+        if not are_sound(features):
+            row, column = np.argwhere(~(np.abs(features) < _LARGEST))[0]
             raise ValueError(
                 f"feature {self.names[column]} of transition {row} is {features[row, column]}: observations, actions "
-                "and rewards must be finite; mend the environment or wrap it in a transform that clips them"
+                f"and rewards must be finite and within {_LARGEST:g}; mend the environment or wrap it in a transform "
+                "that clips them"
             )
         return features
 

@@ -18,8 +18,10 @@ _FINEST = 16
 
 
 def is_image(space: spaces.Space[Any]) -> bool:
-    """Whether Stable-Baselines3 would treat a space as an image: three axes of unsigned bytes."""
-    return isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8
+    """Whether a space shows pictures: three axes of unsigned bytes, or of floats from 0 to 1."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
+        return False
+    return space.dtype == np.uint8 or bool((space.low == 0.0).all() and (space.high == 1.0).all())
 
 
 def _channels_first(space: spaces.Box) -> bool:
@@ -35,7 +37,7 @@ def grid_shape(space: spaces.Box) -> tuple[int, int, int]:
     return min(side, height), min(side, width), channels
 
 
-def pool(space: spaces.Box, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def pool(space: spaces.Box, images: NDArray[Any]) -> NDArray[np.float32]:
     """Mean brightness of each cell of the grid, `[N, rows * columns * channels]`, of N images."""
     if _channels_first(space):
         images = np.moveaxis(images, 1, -1)
@@ -45,7 +47,8 @@ def pool(space: spaces.Box, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         edges = np.linspace(0, sums.shape[axis], parts + 1).astype(int)
         areas = np.diff(edges).reshape(-1, *([1] * (3 - axis)))
         sums = np.add.reduceat(sums, edges[:-1], axis=axis) / areas
-    return (sums / 255.0).reshape(len(images), -1).astype(np.float32)
+    brightest = 255.0 if space.dtype == np.uint8 else 1.0
+    return (sums / brightest).reshape(len(images), -1).astype(np.float32)
 
 
 def grid_names(space: spaces.Box, prefix: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rudder_lrp.episodes.episode import Array, Episode, check_finite
-from rudder_lrp.episodes.features import Features, TransitionFeatures
-from rudder_lrp.storage import read_tensors, write_tensors
+from rudder_lrp.episodes.features import Features, TransitionFeatures, are_sound
+from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
 
 _KIND = "lessons 2"
 
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """An episode as the predictor sees it: encoded once, with its true rewards."""
+    """An episode as the predictor sees it: encoded once, with its true rewards.
+
+    Raises:
+        ValueError: if the shapes do not fit together, or a value is not finite.
+    """
 
     features: Features
     """Not normalised, `[T, F]`."""
@@ -30,7 +34,14 @@ class Lesson:
     """`[T]`."""
 
     def __post_init__(self) -> None:
+        if self.features.ndim != 2 or not self.rewards.shape == (len(self.features),) != (0,):
+            raise ValueError(
+                f"a lesson needs features [T, F] and rewards [T] of at least one step, got {self.features.shape} and "
+                f"{self.rewards.shape}"
+            )
         check_finite(self.rewards)
+        if not are_sound(self.features):
+            raise ValueError("a feature of the lesson is not finite, or beyond 1e18: mend the environment or clip it")
 
     @classmethod
     def from_episode(cls, episode: Episode, features: TransitionFeatures) -> Lesson:
@@ -84,9 +95,9 @@ class LessonBatch(NamedTuple):
 class LessonBuffer:
     """Keeps at most `capacity` lessons for training and, apart from them, the latest held-out ones.
 
-    Every `holdout_every`-th lesson is held out and never trained on. When the training part is full, one lesson makes
-    room: of `contenders` drawn at random, the one whose return has the nearest neighbours among the others, so
-    that the rare returns stay.
+    One of every `holdout_every` lessons, at random, is held out and never trained on. When the training part is full,
+    one lesson makes room: of the older half, the one whose return has the nearest neighbours among all, so that the
+    rare returns stay.
 
     Args:
         capacity: lessons to train on.
@@ -108,6 +119,7 @@ class LessonBuffer:
         self.training: list[Lesson] = []
         self.held_out: list[Lesson] = []
         self._losses: list[float] = []
+        self._seed = seed
         self._rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:
@@ -116,7 +128,7 @@ class LessonBuffer:
     def add(self, lesson: Lesson) -> None:
         """Take in a finished episode."""
         self.seen += 1
-        if self.seen % self.holdout_every == 0:
+        if self._is_held_out(self.seen - 1):
             self.held_out.append(lesson)
             del self.held_out[: -self.holdout_capacity]
             return
@@ -124,6 +136,11 @@ class LessonBuffer:
             self._remove(self._most_redundant())
         self.training.append(lesson)
         self._losses.append(float("inf"))
+
+    def _is_held_out(self, number: int) -> bool:
+        # One at random of each row of them: environments that take turns are all held out from.
+        row, at = divmod(number, self.holdout_every)
+        return at == np.random.default_rng([self._seed, row]).integers(self.holdout_every)
 
     def _remove(self, index: int) -> None:
         del self.training[index], self._losses[index]
@@ -191,20 +208,63 @@ class LessonBuffer:
         header = {"seen": self.seen, "held_out": len(self.held_out), "draws": self._rng.bit_generator.state}
         return write_tensors(path, tensors, _KIND, header)
 
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, width: int | None = None) -> None:
         """Take over the lessons of a file in place of the present ones, as far as the capacity reaches.
+
+        Args:
+            path: of the file.
+            width: how many features the lessons must have; any number, if none is named.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is damaged or of another kind.
+            DamagedFileError: if the file is not as it was written, or says what cannot be.
+            ValueError: if the file is of another kind; nothing is changed then, either.
         """
         tensors, header = read_tensors(path, _KIND)
-        lengths = tensors["lengths"].tolist()
-        features, rewards = tensors["features"].split(lengths), tensors["rewards"].split(lengths)
-        lessons = [Lesson(x.numpy(), r.numpy()) for x, r in zip(features, rewards, strict=True)]
-        boundary = len(lessons) - header["held_out"]
+        lessons, held_out = _read_lessons(path, tensors, header, width)
+        boundary = len(lessons) - held_out
+        losses = tensors["losses"].tolist()
+        seen = check_count(path, header, "seen", least=len(lessons))
+        draws = np.random.default_rng()
+        try:
+            draws.bit_generator.state = header["draws"]
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise DamagedFileError(f"{path}: 'draws' is no state of a random generator; restore it") from error
         self.training = lessons[:boundary][-self.capacity :]
         self.held_out = lessons[boundary:][-self.holdout_capacity :]
-        self._losses = tensors["losses"].tolist()[-self.capacity :]
-        self.seen = header["seen"]
-        self._rng.bit_generator.state = header["draws"]
+        self._losses = losses[-self.capacity :]
+        self.seen = seen
+        self._rng = draws
+
+    def empty_copy(self) -> LessonBuffer:
+        """A buffer of the same capacity without lessons."""
+        return LessonBuffer(self.capacity, self.holdout_every, self.holdout_capacity, self._seed)
+
+    def adopt(self, other: LessonBuffer) -> None:
+        """Take over the lessons and draws of another buffer in place of the present ones."""
+        vars(self).update(vars(other))
+
+
+def _read_lessons(
+    path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any], width: int | None
+) -> tuple[list[Lesson], int]:
+    lengths = tensors.get("lengths", torch.zeros(0, dtype=torch.int64))
+    steps = sum(lengths.tolist()) if lengths.dtype == torch.int64 and lengths.ndim == 1 else -1
+    if steps < 0 or (len(lengths) and int(lengths.min()) < 1):
+        raise DamagedFileError(f"{path}: 'lengths' are no lengths of lessons; restore it")
+    held_out = check_count(path, header, "held_out", most=len(lengths))
+    columns = tensors["features"].shape[-1] if "features" in tensors and tensors["features"].ndim else 0
+    if width is not None and len(lengths):
+        columns = width
+    losses = tensors.get("losses", torch.zeros(0))
+    expected = {
+        "features": torch.empty(steps, columns, device="meta"),
+        "rewards": torch.empty(steps, dtype=torch.float64, device="meta"),
+        "lengths": lengths,
+        "losses": torch.empty(len(lengths) - held_out, dtype=torch.float64),
+    }
+    # A loss that is not known yet is infinite.
+    check_tensors(path, tensors | {"losses": losses.nan_to_num(nan=torch.nan, posinf=0.0)}, expected)
+    features, rewards = (tensors[name].split(lengths.tolist()) for name in ("features", "rewards"))
+    pairs = zip(features, rewards, strict=True)
+    return [Lesson(x.numpy().copy(), r.numpy().copy()) for x, r in pairs], held_out

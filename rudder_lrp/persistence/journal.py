@@ -1,61 +1,151 @@
 """A journal of lessons: each is written down the moment its episode ends, so that a killed run loses none.
 
-A record is its length and checksum, then the lesson as safetensors. What a kill leaves half-written at the end fails
-its checksum and is left out, so reading stops at the last whole lesson.
+The file begins with a line that names the format. A record is the number of steps T, the number of features F and a
+checksum, then the features, `[T, F]` float32, and the rewards, `[T]` float64. Reading ends at the first record that is
+not as it was written, such as one that a kill left half-written, and says so.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from safetensors.numpy import load, save
+import numpy as np
 
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.storage import DamagedFileError
 
-_HEADER = struct.Struct("<QI")  # length and CRC-32 of the record that follows
+logger = logging.getLogger(__name__)
+
+_FIRST_LINE = b"rudder-lrp lessons 2\n"
+_HEADER = struct.Struct("<III")  # steps, features, CRC-32 of both and of what follows
+_SHAPE = struct.Struct("<II")
 
 
 class LessonJournal:
     """Appends lessons to a file.
 
+    A lesson survives a kill of the process as soon as it is appended, and a failure of the machine as soon as the
+    operating system has written it out.
+
     Args:
-        path: of the file; an existing one is continued after its last whole lesson.
+        path: of the file; an existing one is continued after its last whole lesson, and if it is damaged after that,
+            a copy of it stays beside it.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = sum(_HEADER.size + len(record) for record in _records(path))
-        self._file = path.open("ab")
-        self._file.truncate(whole)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        reader = _Reader(self.path)
+        for _ in reader:
+            pass
+        reader.keep_damaged()
+        self._end = reader.whole
+        self._file = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+        self._file.truncate(self._end)
+        self._file.seek(self._end)
+        if self._end == 0:
+            self._write(_FIRST_LINE)
 
     def append(self, lesson: Lesson) -> None:
-        """Write one lesson down; it survives a kill of the process from here on."""
-        record = save({"features": lesson.features, "rewards": lesson.rewards})
-        self._file.write(_HEADER.pack(len(record), zlib.crc32(record)) + record)
-        self._file.flush()
+        """Write one lesson down.
+
+        Raises:
+            OSError: if it cannot be written; the file then ends with the lesson before it.
+        """
+        shape = lesson.features.shape
+        body = lesson.features.astype("<f4").tobytes() + lesson.rewards.astype("<f8").tobytes()
+        self._write(_HEADER.pack(*shape, zlib.crc32(body, zlib.crc32(_SHAPE.pack(*shape)))) + body)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+            raise
+        self._end += len(data)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def read_journal(path: Path) -> Iterator[Lesson]:
-    """The lessons that were written whole, in their order; none if there is no such file."""
-    for record in _records(path):
-        tensors = load(record)
-        yield Lesson(tensors["features"], tensors["rewards"])
+def read_journal(path: str | Path, *, keep_damaged: bool = False) -> Iterator[Lesson]:
+    """The lessons that were written whole, in their order; none if there is no such file.
+
+    Of a file that is damaged it gives back all before the damage, and warns of how much was left out.
+
+    Args:
+        path: of the file.
+        keep_damaged: whether a copy of a damaged file is to stay beside it, `.damaged` at the end of its name.
+    """
+    reader = _Reader(Path(path))
+    yield from reader
+    if keep_damaged:
+        reader.keep_damaged()
 
 
-def _records(path: Path) -> Iterator[bytes]:
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            length, checksum = _HEADER.unpack(header)
-            record = file.read(length)
-            if len(record) < length or zlib.crc32(record) != checksum:
-                return
-            yield record
+class _Reader:
+    """Iterates over the lessons of a journal; knows afterwards how far they reach."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.whole = 0
+        self._size = 0
+
+    def __iter__(self) -> Iterator[Lesson]:
+        if not self.path.exists():
+            return
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise DamagedFileError(f"{self.path} is no regular file, so no journal; move it away")
+        self.whole, count = 0, 0
+        with self.path.open("rb") as file:
+            self._size = os.fstat(file.fileno()).st_size
+            if file.read(len(_FIRST_LINE)) == _FIRST_LINE:
+                self.whole = len(_FIRST_LINE)
+                while (lesson := _next(file, self._size - self.whole)) is not None:
+                    count += 1
+                    self.whole = file.tell()
+                    yield lesson
+        if self.whole < self._size:
+            logger.warning(
+                "%s is damaged after lesson %d: the last %d of its %d bytes were left out",
+                self.path,
+                count,
+                self._size - self.whole,
+                self._size,
+            )
+
+    def keep_damaged(self) -> None:
+        """Copy the file beside itself if it is damaged."""
+        if self.whole < self._size:
+            shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.damaged"))
+
+
+def _next(file: BinaryIO, left: int) -> Lesson | None:
+    """The next lesson, unless the file ends or is damaged there."""
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    steps, width, checksum = _HEADER.unpack(header)
+    length = steps * (4 * width + 8)
+    if not 0 < length <= left - _HEADER.size:
+        return None
+    body = file.read(length)
+    if zlib.crc32(body, zlib.crc32(header[: _SHAPE.size])) != checksum:
+        return None
+    features = np.frombuffer(body, "<f4", steps * width).reshape(steps, width)
+    try:
+        return Lesson(features.astype(np.float32), np.frombuffer(body[4 * steps * width :], "<f8").astype(np.float64))
+    except ValueError:
+        return None

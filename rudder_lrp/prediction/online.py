@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rudder_lrp.episodes.episode import Array, Episode
@@ -16,6 +17,8 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
 from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
+from rudder_lrp.storage import check_count, check_tensors
+from rudder_lrp.torch_mode import plain_torch
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class OnlinePredictor:
         self.lessons = lessons
         self.config = config or OnlineConfig()
         self.trainer = Trainer(predictor, self.config.training)
+        self.listeners: list[Callable[[Lesson], None]] = []
+        """Told of each lesson as soon as it is finished, before anything is trained on it."""
         self.quality: Quality = NO_QUALITY
         """Of the latest round, on held-out lessons."""
         self.version = 0
@@ -81,7 +86,14 @@ class OnlinePredictor:
         return self.q * redistributed + (1.0 - self.q) * original
 
     def observe(self, lesson: Lesson) -> None:
-        """Take in a finished episode."""
+        """Take in a finished episode, and tell the listeners."""
+        self.recall(lesson)
+        for tell in self.listeners:
+            tell(lesson)
+
+    @plain_torch()
+    def recall(self, lesson: Lesson) -> None:
+        """Take in an episode that was written down when it was finished."""
         self.lessons.add(lesson)
         self._unseen.update(lesson.features)
 
@@ -92,6 +104,7 @@ class OnlinePredictor:
             self.observe(Lesson.from_episode(episode, self.predictor.features))
         return self.lessons.seen - before
 
+    @plain_torch()
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
         self._steps = steps
@@ -126,19 +139,48 @@ class OnlinePredictor:
         return tensors, counters
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Take over what `state` returned.
+
+        Raises:
+            KeyError, TypeError or ValueError: if a part is missing, or says what cannot be; try it on a copy first.
+        """
         moments: dict[int, dict[str, Tensor]] = {}
         for key in tensors:
             if key.startswith("adam."):
                 _, at, name = key.split(".")
                 moments.setdefault(int(at), {})[name] = tensors[key]
         optimizer = self.trainer.optimizer
+        self._check_state(tensors, counters, moments)
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
         self._unseen.load_state_dict({name: tensors[f"unseen.{name}"] for name in self._unseen.state_dict()})
         self.trainer.rounds = counters["rounds"]
         self.version, self.quality = counters["version"], Quality(*counters["quality"])
         self._next_round = self._steps + counters["until_round"]
         self._next_lessons = counters["until_lessons"]
+
+    def _check_state(
+        self, tensors: dict[str, Tensor], counters: dict[str, Any], moments: dict[int, dict[str, Tensor]]
+    ) -> None:
+        parameters = self.trainer.optimizer.param_groups[0]["params"]
+        expected = {f"unseen.{name}": value for name, value in self._unseen.state_dict().items()}
+        for at, of_parameter in moments.items():
+            own = parameters[at]
+            shapes = {"step": torch.zeros(()), "exp_avg": own, "exp_avg_sq": own}
+            expected |= {f"adam.{at}.{name}": shapes[name] for name in of_parameter.keys() | shapes.keys()}
+        check_tensors("training", tensors, expected)
+        scales = [value for name, value in tensors.items() if not name.endswith(("exp_avg", "mean"))]
+        if any((value < 0.0).any() for value in scales):
+            raise ValueError("a variance or count is negative")
+        for at, of_parameter in moments.items():
+            # |m| <= 7.3 sqrt(v) for Adam's decay rates (Cauchy-Schwarz); what is beyond would throw the weights away.
+            if (of_parameter["exp_avg"].abs() > 8.0 * of_parameter["exp_avg_sq"].sqrt() + 1e-18).any():
+                raise ValueError(f"the moments of parameter {at} do not fit together")
+        for name in ("version", "rounds", "until_lessons"):
+            check_count("training", counters, name)
+        check_count("training", counters, "until_round", least=-(2**62), most=self.config.train_every)
+        quality = Quality(*(float(value) for value in counters["quality"]))
+        if not quality.explained_variance <= 1.0:
+            raise ValueError(f"an explained variance of {quality.explained_variance} cannot be")
 
     def _tell_once(self, nothing: str) -> None:
         if not self._told_of_nothing:

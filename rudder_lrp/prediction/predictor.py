@@ -15,10 +15,12 @@ from rudder_lrp.episodes.features import Encoding, RunningNormalizer, Transition
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
 from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
-from rudder_lrp.storage import read_tensors, write_tensors
+from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
+from rudder_lrp.torch_mode import plain_torch
 
 _KIND = "return predictor 4"
 
+_LARGEST_WEIGHT, _LARGEST_SCALE = 1e6, 1e37  # what is larger was not learnt, and overflows in float32
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
 
 
@@ -68,6 +70,7 @@ class ReturnPredictor(nn.Module):
     seed: Tensor
     reading: Tensor
 
+    @plain_torch()
     def __init__(
         self,
         features: TransitionFeatures,
@@ -284,17 +287,37 @@ class ReturnPredictor(nn.Module):
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is damaged, of another kind, or made for other spaces.
+            DamagedFileError: if the file is not as it was written, or says what cannot be.
+            ValueError: if the file is of another kind or version, or made for other spaces.
         """
         tensors, header = read_tensors(path, _KIND)
         for name, space in (("observation_space", observation_space), ("action_space", action_space)):
-            if header[name] != repr(space):
+            if header.get(name) != repr(space):
                 raise ValueError(
-                    f"the predictor at {path} was made for {name} {header[name]}, not for {space!r}; "
+                    f"the predictor at {path} was made for {name} {header.get(name)}, not for {space!r}; "
                     "load it with the environment it was trained on, or train a new one"
                 )
-        features = TransitionFeatures(observation_space, action_space, header["encoding"])
-        sizes = {name: header[name] for name in ("structure", "hidden_size", "members", "clock")}
-        predictor = cls(features, **sizes)
+        cells = check_count(path, header, "hidden_size", least=1)
+        if "readout.weight" not in tensors or tensors["readout.weight"].shape != (1, cells):
+            raise DamagedFileError(f"{path} has no readout of the {cells} cells it names; restore it or train anew")
+        members, clock = check_count(path, header, "members", least=1), check_count(path, header, "clock", most=64)
+        try:
+            features = TransitionFeatures(observation_space, action_space, header.get("encoding", ""))
+            predictor = cls(features, header.get("structure", ""), cells, members, clock)
+        except ValueError as error:
+            raise DamagedFileError(f"the header of {path} is damaged: {error}; restore it or train anew") from error
+        check_tensors(path, tensors, predictor.state_dict())
+        if (
+            not 0.0 <= tensors["return_scale"] <= 1e25
+            or abs(tensors["return_mean"]) > 1e25
+            or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0
+        ):
+            raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
+        if not 0 <= tensors["reading"] < len(Head):
+            raise DamagedFileError(f"{path}: 'reading' names no head; restore it or train anew")
+        weights = dict(predictor.named_parameters())
+        for name, value in tensors.items():
+            if float(value.double().abs().max()) > (_LARGEST_WEIGHT if name in weights else _LARGEST_SCALE):
+                raise DamagedFileError(f"{path}: {name!r} is beyond what predictions can be made of; restore it")
         predictor.load_state_dict(tensors)
         return predictor

@@ -16,6 +16,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
+from rudder_lrp.torch_mode import plain_torch
 
 _FORESEEN_ENOUGH = 0.2  # explained variance of the outlook, from which on its changes are more than noise
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
@@ -121,6 +122,7 @@ class Trainer:
             "of the training to 'outstanding'"
         )
 
+    @plain_torch()
     def train(self, lessons: LessonBuffer) -> Quality:
         """Do a round of gradient steps on the training part; return the quality on the held-out part.
 
@@ -204,6 +206,7 @@ def _mean(of_heads: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(of_heads)).mean(dim=0)
 
 
+@plain_torch()
 def fit(
     predictor: ReturnPredictor,
     lessons: LessonBuffer | Sequence[Episode],

@@ -18,6 +18,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.uncertainty import CALIBRATION, shrunk, spread
+from rudder_lrp.torch_mode import plain_torch
 
 Rewards = NDArray[np.float64]
 
@@ -120,6 +121,7 @@ class Redistributor(ABC):
             uncertainty += of_batch[1]
         return (rewards, uncertainty) if return_uncertainty else rewards
 
+    @plain_torch()
     @torch.no_grad()
     def _redistribute_batch(self, lessons: Sequence[Lesson]) -> tuple[list[Rewards], list[Rewards]]:
         batch = LessonBatch.collate(lessons)

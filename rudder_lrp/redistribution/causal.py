@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rudder_lrp.episodes.episode import Array, Observations, Transitions
+from rudder_lrp.episodes.episode import LARGEST_REWARD, Array, Observations, Transitions
 from rudder_lrp.episodes.features import Features
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.online import OnlinePredictor
@@ -17,6 +17,7 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Rewards
 from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig
 from rudder_lrp.redistribution.stream import ContributionStream
+from rudder_lrp.torch_mode import plain_torch
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,10 @@ class CausalCredit:
         self._open = np.ones(n_envs, dtype=bool)
         self._owed = np.zeros(n_envs)
         self._told_of_endless_episode = False
+        self._training = True
 
     @classmethod
+    @plain_torch()
     def for_spaces(
         cls,
         observation_space: spaces.Space[Any],
@@ -126,15 +129,37 @@ class CausalCredit:
         lessons = LessonBuffer(config.lesson_capacity, seed=seed)
         return cls(OnlinePredictor(predictor, lessons, config), n_envs, config.max_episode_steps)
 
+    @property
+    def training(self) -> bool:
+        """Whether lessons are collected, the predictor is trained and rewards are redistributed.
+
+        If not, as in an evaluation, the environment's own rewards are handed on and nothing else happens. Episodes that
+        run when that ends are no lessons, and get their own reward until they are over.
+        """
+        return self._training
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        if on and not self._training:
+            self._begin(np.ones(self.n_envs, dtype=bool))
+            self._open[:] = False
+        self._training = on
+
+    def interrupts(self, where: NDArray[np.bool_] | None = None) -> bool:
+        """Whether a restart would cut episodes that were handed other rewards than they were paid so far."""
+        cut = np.abs(self._owed) > 1e-6 * (1.0 + np.abs(self._running.rewards).max())
+        return bool((cut if where is None else cut & where).any())
+
     def restart(self, where: NDArray[np.bool_] | None = None) -> None:
         """Begin new episodes, everywhere or where the mask `[N]` says so; unfinished ones are dropped."""
         self.finished = []
         self._begin(np.ones(self.n_envs, dtype=bool) if where is None else where)
 
+    @plain_torch()
     def step(
         self,
         observations: Observations,
-        actions: Array,
+        actions: Observations,
         rewards: Array,
         next_observations: Observations,
         last: NDArray[np.bool_],
@@ -144,7 +169,7 @@ class CausalCredit:
 
         Args:
             observations: before the step, `[N, ...]`.
-            actions: `[N, ...]`.
+            actions: `[N, ...]`, nested as the action space is.
             rewards: the environments' own, `[N]`.
             next_observations: after the step and before any reset, `[N, ...]`.
             last: mask `[N]` of the episodes that the step ended.
@@ -156,6 +181,9 @@ class CausalCredit:
         if running is None:
             running = np.ones(self.n_envs, dtype=bool)
         self._check_rewards(rewards)
+        if not self._training:
+            self.finished = []
+            return np.where(running, rewards, 0.0).astype(np.float32)
         first = self._running.lengths == 0
         transitions = Transitions(observations, actions, rewards, next_observations, first, last & running)
         features = self.online.predictor.features.encode(transitions)
@@ -171,10 +199,10 @@ class CausalCredit:
         return handed
 
     def _check_rewards(self, rewards: Array) -> None:
-        for index in np.flatnonzero(~np.isfinite(rewards)).tolist():
+        for index in np.flatnonzero(~(np.abs(rewards) < LARGEST_REWARD)).tolist():
             raise ValueError(
                 f"environment {index} paid {rewards[index]} at step {self._running.lengths[index]} of its episode: "
-                "rewards must be finite; mend the environment or clip its reward"
+                f"rewards must be finite and within {LARGEST_REWARD:g}; mend the environment or clip its reward"
             )
 
     def _settle(

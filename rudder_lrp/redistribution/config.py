@@ -58,18 +58,27 @@ class CreditConfig(OnlineConfig):
                 "predictor would never be trained; raise the one or lower the other"
             )
 
-    def changed(self, options: dict[str, Any]) -> CreditConfig:
+    def changed(self, options: dict[str, Any], *, own_predictor: bool = False) -> CreditConfig:
         """The same with some fields changed.
+
+        Args:
+            options: new values by field.
+            own_predictor: whether a predictor is there already, which the fields that describe one would not change.
 
         Raises:
             TypeError: if there is no such field, naming those there are.
+            ValueError: if a field describes the predictor that is there already.
         """
+        if own_predictor and (ignored := sorted(options.keys() & _OF_PREDICTOR)):
+            raise ValueError(f"{', '.join(ignored)} would not change the predictor that is given; build it with them")
         known = [field.name for field in fields(self)]
         for name in options:
             if name not in known:
                 raise TypeError(f"no option {name!r}; there are {', '.join(known)}")
         return replace(self, **options)
 
+
+_OF_PREDICTOR = {"structure", "hidden_size", "members", "clock", "encoding"}
 
 ON_POLICY = CreditConfig()
 """Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the

@@ -29,21 +29,19 @@ def discounted_return(rewards: Array, gamma: float) -> float:
 
 
 def keep_discounted_return(redistributed: Array, original: Array, gamma: float) -> Rewards:
-    """Shrink redistributed rewards so that the episode's discounted return is that of the original ones.
+    """Shrink what was moved so that the episode's discounted return is that of the original rewards.
 
-    Each is multiplied by `gamma^(T-1-t)`, the discount that its move from the last step has saved it, and the last
-    step takes what is then missing. Made for rewards that are paid late: what is missing is paid `gamma^-(T-1)` times,
-    so an episode with much reward at its beginning gets a large last reward.
+    What a step was paid stays with it. What it was given beside that, or was denied, is moved from or to the last step,
+    where rewards that come late are paid: it is multiplied by `gamma^(T-1-t)`, the discount that the move has saved it.
+    As all that is moved sums to zero, so do its discounted values, at `gamma^(T-1)` each.
 
     Args:
-        redistributed: `[T]`.
+        redistributed: `[T]`, of the same sum as the original ones.
         original: the environment's own, `[T]`.
         gamma: discount of the agent, within (0, 1].
 
     Returns:
         Rewards `[T]`.
     """
-    last = len(original) - 1
-    rewards: Rewards = redistributed * gamma ** (last - np.arange(len(original)))
-    rewards[-1] += (discounted_return(original, gamma) - discounted_return(rewards, gamma)) / gamma**last
-    return rewards
+    moved: Rewards = redistributed - original
+    return original + moved * gamma ** np.arange(len(original) - 1, -1, -1)

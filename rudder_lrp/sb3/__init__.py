@@ -1,6 +1,12 @@
 """Stable-Baselines3 through its own doors: environment wrapper, buffers, callback, checkpoints."""
 
-from rudder_lrp.sb3.callbacks import RedistributionCallback
+from rudder_lrp.sb3.callbacks import (
+    CreditCheckpoints,
+    CreditScalars,
+    LessonRecording,
+    RedistributionCallback,
+    TimelinePictures,
+)
 from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.replay_buffers import (
     RedistributedDictReplayBuffer,
@@ -13,7 +19,10 @@ from rudder_lrp.sb3.rollout_buffers import RedistributedDictRolloutBuffer, Redis
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 
 __all__ = [
+    "CreditCheckpoints",
+    "CreditScalars",
     "EpisodicCredit",
+    "LessonRecording",
     "RedistributedDictReplayBuffer",
     "RedistributedDictRolloutBuffer",
     "RedistributedNStepReplayBuffer",
@@ -21,6 +30,7 @@ __all__ = [
     "RedistributedRewardVecEnv",
     "RedistributedRolloutBuffer",
     "RedistributionCallback",
+    "TimelinePictures",
     "replayed_episodes",
     "resume",
     "save_checkpoint",

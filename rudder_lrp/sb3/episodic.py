@@ -45,6 +45,7 @@ class EpisodicCredit:
         self.gamma = check_discount(gamma)
         self._env = env
         self._cut_episodes = 0
+        self._checked = env.vec_steps if env is not None else 0
         self.redistributor = redistributor
         if env is not None:
             env.keep_finished_episodes()
@@ -70,6 +71,28 @@ class EpisodicCredit:
     def vec_steps(self) -> int:
         """Vectorised steps that the wrapper has taken."""
         return self._connected()[0].vec_steps
+
+    @property
+    def resets(self) -> int:
+        """How often the wrapper was reset; the episodes that ran then are none."""
+        return self._connected()[0].resets
+
+    def check_stepped(self, steps: int) -> None:
+        """Refuse to go on where the algorithm stepped another environment than the wrapper.
+
+        Args:
+            steps: vectorised steps that the algorithm took since this was last asked.
+
+        Raises:
+            ValueError: if the wrapper took fewer.
+        """
+        env, _ = self._connected()
+        before, self._checked = self._checked, env.vec_steps
+        if env.vec_steps - before < steps:
+            raise ValueError(
+                f"the algorithm took {steps} steps, the environment of this credit {env.vec_steps - before} (or its "
+                "training is off): after model.set_env(other), give its buffer EpisodicCredit(other, redistributor)"
+            )
 
     def expect_replay(self) -> None:
         """Say so if the predictor is trained for rewards that are learnt from only once."""
@@ -109,8 +132,9 @@ class EpisodicCredit:
 
         Raises:
             RuntimeError: if not connected to an environment.
-            ValueError: if the buffer holds other rewards than the wrapper handed out.
+            ValueError: if the buffer holds other rewards than the wrapper handed out, or steps of another environment.
         """
+        self.check_stepped(len(rewards))
         corrections = np.zeros_like(rewards)
         ended = self.take_finished()
         whole = [episode for episode in ended if self._start(episode, len(rewards)) >= 0]

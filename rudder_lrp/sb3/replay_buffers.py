@@ -71,6 +71,7 @@ class RedistributedReplayBuffer(ReplayBuffer):
         self._episode = np.full((self.buffer_size, self.n_envs), _NONE, dtype=np.int64)
         self._next_key = 0
         self._rows_of_running = np.zeros(self.n_envs, dtype=np.int64)
+        self._resets = 0
 
     @property
     def credit(self) -> EpisodicCredit:
@@ -85,6 +86,10 @@ class RedistributedReplayBuffer(ReplayBuffer):
 
     def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: Sequence[Any]) -> None:
         """Store a step of all environments, and which episodes it ended."""
+        self.credit.check_stepped(1)
+        if self.credit.resets != self._resets:  # a new call of `learn` began new episodes
+            self._resets = self.credit.resets
+            self._rows_of_running[:] = 0
         self._forget(self.pos)
         super().add(obs, next_obs, action, reward, done, list(infos))
         self._rows_of_running += 1

@@ -17,6 +17,9 @@ from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 def replayed_episodes(buffer: ReplayBuffer) -> Iterator[Episode]:
     """The episodes that lie wholly in a replay buffer, environment by environment, the oldest first.
 
+    An episode that was interrupted, as by a second call of `learn`, is left out: the buffer does not say so, but the
+    step after it begins with another observation than the one that it stopped at.
+
     Raises:
         ValueError: if the buffer overwrites observations to save memory, or holds redistributed rewards.
     """
@@ -39,12 +42,26 @@ def _whole_episodes(buffer: ReplayBuffer, env_index: int) -> Iterator[NDArray[np
     order = np.arange(buffer.pos)
     if buffer.full:
         order = (buffer.pos + np.arange(buffer.buffer_size)) % buffer.buffer_size
-    ends = np.flatnonzero(buffer.dones[order, env_index])
-    starts = np.concatenate([[0], ends + 1])[:-1]
-    if buffer.full:  # the oldest rows may belong to an episode whose beginning is overwritten
-        starts, ends = starts[1:], ends[1:]
-    for start, end in zip(starts, ends, strict=True):
-        yield order[start : end + 1]
+    dones = buffer.dones[order, env_index].astype(bool)
+    # Of the oldest rows, the beginning may be overwritten.
+    begins = np.concatenate([[not buffer.full], dones[:-1] | _jumps(buffer, order, env_index)])[: len(order)]
+    begun = np.flatnonzero(begins)
+    ends = np.flatnonzero(dones)
+    for end, at in zip(ends.tolist(), np.searchsorted(begun, ends, side="right").tolist(), strict=True):
+        if at:
+            yield order[begun[at - 1] : end + 1]
+
+
+def _jumps(buffer: ReplayBuffer, order: NDArray[np.int64], env_index: int) -> NDArray[np.bool_]:
+    """Which rows but the first begin with another observation than the row before them ended in."""
+    jumps = np.zeros(max(len(order) - 1, 0), dtype=bool)
+
+    def compare(before: Array, after: Array) -> None:
+        differ = before[order[1:], env_index] != after[order[:-1], env_index]
+        jumps[:] |= differ.reshape(len(jumps), -1).any(axis=1)
+
+    map_arrays(compare, buffer.observations, buffer.next_observations)
+    return jumps
 
 
 def _episode(buffer: ReplayBuffer, rows: NDArray[np.int64], env_index: int) -> Episode:

@@ -50,7 +50,10 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
     ) -> None:
         super().__init__(venv)
         spaces = venv.observation_space, venv.action_space
-        self.credit = CausalCredit.for_spaces(*spaces, venv.num_envs, config.changed(options), predictor, seed)
+        config = config.changed(options, own_predictor=predictor is not None)
+        self.credit = CausalCredit.for_spaces(*spaces, venv.num_envs, config, predictor, seed)
+        self.resets = 0
+        """How often all environments were reset from outside."""
         self._finished: list[FinishedEpisode] | None = None
         self._observations: VecEnvObs | None = None
         self._normalization_below = unwrap_vec_normalize(venv)
@@ -71,6 +74,15 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         return self.online.predictor
 
     @property
+    def training(self) -> bool:
+        """Whether rewards are redistributed and learnt from, as in VecNormalize; see `CausalCredit.training`."""
+        return self.credit.training
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        self.credit.training = on
+
+    @property
     def vec_steps(self) -> int:
         """Vectorised steps so far; each is `num_envs` environment steps."""
         return self.credit.steps
@@ -85,6 +97,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         observations = self.venv.reset()
         self._observations = map_arrays(np.copy, observations)
         self.credit.restart()
+        self.resets += 1
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -102,6 +115,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         if self._observations is None:
             raise RuntimeError("reset the environment before stepping it")
         observations, rewards, dones, infos = self.venv.step_wait()
+        rewards = np.asarray(rewards)
         ends = repair_terminal(observations, dones, infos)
         handed = self.credit.step(self._observations, self._actions, rewards, ends, dones)
         self._observations = map_arrays(np.copy, observations)
@@ -109,7 +123,7 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
             info["true_reward"] = reward
         if self._finished is not None:
             self._finished += self.credit.finished
-        if self._normalization_below is not None:
+        if self._normalization_below is not None and self.training:
             # Off-policy algorithms fetch the raw reward from the VecNormalize, wherever it is.
             self._normalization_below.old_reward = handed
         return observations, handed, dones, infos

@@ -15,7 +15,7 @@ def test_episode_knows_its_return_and_length() -> None:
     ("observations", "actions", "rewards", "message"),
     [
         (np.zeros((3, 2)), np.zeros(3), np.zeros(3), "need 4 observations, .* got .3."),
-        (np.zeros((4, 2)), np.zeros(2), np.zeros(3), "needs 3 actions, got 2"),
+        (np.zeros((4, 2)), np.zeros(2), np.zeros(3), r"needs 3 actions, got \[2\]"),
         (np.zeros((1, 2)), np.zeros(0), np.zeros(0), "at least one step"),
         (np.zeros((4, 2)), np.zeros(3), [0.0, np.nan, 0.0], "nan at index 1"),
         (np.zeros((4, 2)), np.zeros(3), [0.0, 0.0, np.inf], "inf at index 2"),
@@ -42,3 +42,18 @@ def test_terminal_observations_are_put_back_in_place_of_those_after_the_reset() 
 def test_a_missing_terminal_observation_is_asked_for() -> None:
     with pytest.raises(ValueError, match="environment 0 is done, but its info lacks 'terminal_observation'"):
         repair_terminal(np.zeros((1, 1)), np.array([True]), [{}])
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "tuple"])
+def test_actions_are_nested_as_their_space_is(kind) -> None:
+    move, push = np.zeros(8, int), np.zeros((8, 2))
+    actions = {"move": move, "push": push} if kind == "dictionary" else (move, push)
+    assert len(Episode(np.zeros((9, 2)), actions, np.ones(8))) == 8
+    with pytest.raises(ValueError, match=r"needs 8 actions, got \[7, 8\]"):
+        Episode(np.zeros((9, 2)), {"move": move, "push": push[:7]}, np.ones(8))
+
+
+@pytest.mark.parametrize("reward", [1e21, -1e300, np.nan, -np.inf])
+def test_rewards_that_predictions_cannot_hold_are_refused(reward) -> None:
+    with pytest.raises(ValueError, match=r"at index 1 of the episode is not finite, or beyond 1e\+20"):
+        Episode(np.zeros((3, 2)), np.zeros(2), [0.0, reward])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatten as gymnasium_flatten
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from rudder_lrp.episodes.episode import Transitions
+from rudder_lrp.episodes.episode import Episode, Transitions
 from rudder_lrp.episodes.features import RunningNormalizer, TransitionFeatures, feature_names, flatten
 
 SUPPORTED = [
@@ -81,3 +83,58 @@ def test_constant_features_do_not_blow_up() -> None:
     normalizer = RunningNormalizer(1)
     normalizer.update(np.full((50, 1), 7.0, dtype=np.float32))
     assert normalizer(torch.tensor([[7.0], [8.0]])).tolist() == [[0.0], [1.0]]
+
+
+def changes(space: spaces.Space, observations: np.ndarray) -> np.ndarray:
+    features = TransitionFeatures(space, spaces.Discrete(2))
+    episode = Episode(observations, np.zeros(len(observations) - 1, int), np.ones(len(observations) - 1))
+    return features.encode_episode(episode)[:, len(feature_names(space, "")) : 2 * len(feature_names(space, ""))]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.int32])
+def test_small_changes_of_large_observations_are_seen(dtype) -> None:
+    steps = np.array([0, 1, 3, 6])[:, None]
+    space = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    near, far = (changes(space, (base + steps).astype(dtype)) for base in (0, 1_700_000_000))
+    np.testing.assert_array_equal(near[:, 0], [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(near, far)
+
+
+def test_booleans_and_unsigned_integers_change_by_one_either_way() -> None:
+    for values in (np.array([[True], [False], [True]]), np.array([[1], [0], [1]], np.uint8)):
+        assert changes(spaces.Box(0, 1, (1,), values.dtype), values)[:, 0].tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("value", [-1, 3, 1.5, np.nan])
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiDiscrete([3, 3])], ids=str)
+def test_discrete_values_outside_their_space_are_refused(space, value) -> None:
+    values = np.ones((4, 2) if isinstance(space, spaces.MultiDiscrete) else 4)
+    values[2] = value
+    with pytest.raises(ValueError, match=r"at row 2, .* is outside of it"):
+        flatten(space, values)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, -1e19])
+def test_observations_that_no_variance_can_be_taken_of_are_named(value) -> None:
+    observations = np.zeros((3, 2))
+    observations[2, 1] = value
+    features = TransitionFeatures(spaces.Box(-np.inf, np.inf, (2,), np.float64), spaces.Discrete(2))
+    with pytest.raises(ValueError, match=r"feature obs\[1\] of transition 1 is"):
+        features.encode_episode(Episode(observations, np.zeros(2, int), np.ones(2)))
+
+
+def test_pictures_of_floats_are_seen_as_pictures_of_bytes_are() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 256, size=(5, 40, 40, 3), dtype=np.uint8)
+    as_bytes, as_floats = spaces.Box(0, 255, (40, 40, 3), np.uint8), spaces.Box(0.0, 1.0, (40, 40, 3), np.float32)
+    np.testing.assert_allclose(flatten(as_floats, whole / 255.0), flatten(as_bytes, whole), atol=1e-6)
+    assert len(TransitionFeatures(as_floats, spaces.Discrete(2)).images) == 1
+    assert not TransitionFeatures(spaces.Box(-1.0, 1.0, (4, 4, 3)), spaces.Discrete(2)).images
+
+
+def test_spaces_so_wide_that_an_lstm_cannot_be_meant_are_named(caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        TransitionFeatures(spaces.Box(-1.0, 1.0, (100,)), spaces.Discrete(2))
+        assert not caplog.text
+        TransitionFeatures(spaces.Box(-1.0, 1.0, (50_000,)), spaces.Discrete(2))
+    assert "these spaces make 100003 features a step" in caplog.text

@@ -18,12 +18,20 @@ def test_what_is_outstanding_shrinks_as_rewards_are_paid_but_never_shows_the_las
     assert lesson(3.0).outstanding.tolist() == [3.0, 3.0, 3.0]
 
 
-def test_every_fifth_lesson_is_held_out_and_the_bounds_are_kept() -> None:
+def test_one_of_every_five_lessons_is_held_out_and_the_bounds_are_kept() -> None:
     buffer = LessonBuffer(capacity=6, holdout_every=5, holdout_capacity=2)
     for value in range(40):
         buffer.add(lesson(value))
     assert len(buffer) == 6
-    assert [held.episode_return for held in buffer.held_out] == [34.0, 39.0]
+    assert [held.episode_return // 5 for held in buffer.held_out] == [6.0, 7.0]
+
+
+def test_lessons_are_held_out_from_each_of_five_environments_that_take_turns() -> None:
+    buffer = LessonBuffer(capacity=1000, holdout_every=5, holdout_capacity=1000)
+    for number in range(500):
+        buffer.add(lesson(number % 5))
+    assert {held.episode_return for held in buffer.held_out} == {0.0, 1.0, 2.0, 3.0, 4.0}
+    assert len(buffer.held_out) == 100
 
 
 def test_a_rare_return_outlives_many_common_ones() -> None:

@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.config import CreditConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
@@ -54,3 +55,13 @@ def test_an_option_that_there_is_not_is_refused(wrapper) -> None:
 def test_numbers_that_cannot_be_meant_are_refused(options, says) -> None:
     with pytest.raises(ValueError, match=says):
         CreditConfig(**options)
+
+
+@pytest.mark.parametrize("wrapper", BUILD)
+def test_what_would_not_change_a_given_predictor_is_refused(wrapper) -> None:
+    env = BUILD[wrapper]()
+    spaces = RandomLengths.observation_space, RandomLengths.action_space
+    predictor = ReturnPredictor.for_spaces(*spaces, hidden_size=5)
+    assert wrapper(env, predictor=predictor).credit.online.predictor is predictor
+    with pytest.raises(ValueError, match="hidden_size, structure would not change the predictor that is given"):
+        wrapper(BUILD[wrapper](), predictor=predictor, structure="markov", hidden_size=7)

@@ -67,6 +67,22 @@ def test_a_replay_buffer_gives_back_the_episodes_that_lie_wholly_in_it(buffer_si
         assert_same(last, played[1][-1])
 
 
+@pytest.mark.parametrize("buffer_size", [1000, 30, 17])
+@pytest.mark.parametrize("learns", [[25, 25], [13, 1, 2, 40, 7]])
+def test_no_episode_spans_two_calls_of_learn_or_the_end_of_the_buffer(buffer_size, learns) -> None:
+    env = make_vec_env(lambda: recording(RandomLengths()), n_envs=1, seed=0)
+    model = DQN("MlpPolicy", env, buffer_size=buffer_size, **small())
+    for steps in learns:
+        model.learn(steps)
+    found, played = list(replayed_episodes(model.replay_buffer)), env.envs[0].env.recorded
+    assert found
+    by_return = {episode.episode_return: episode for episode in played}
+    for episode in found:
+        assert_same(episode, by_return[min(by_return, key=lambda known: abs(known - episode.episode_return))])
+    if buffer_size == 1000:
+        assert len(found) == len(played)
+
+
 class Continuous(RandomLengths):
     action_space = gym.spaces.Box(-3.0, 5.0, (1,), np.float32)
 

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rudder_lrp.episodes.lessons import LessonBuffer
+from rudder_lrp.persistence.journal import read_journal
+from rudder_lrp.persistence.lock import FolderInUseError, FolderLock
+from rudder_lrp.persistence.run_folder import RunFolder, restore, run_folder
+from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from tests.conftest import SPACES, make_episode
+from tests.sb3.play import QUICK
+
+
+def online(seed: int = 0) -> OnlinePredictor:
+    predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=4, seed=seed)
+    config = OnlineConfig(training=QUICK, train_every=8, min_lessons=4)
+    return OnlinePredictor(predictor, LessonBuffer(32, seed=seed), config)
+
+
+def play(own: OnlinePredictor, count: int = 6) -> None:
+    rng = np.random.default_rng(own.lessons.seen)
+    own.teach(make_episode(rng, int(rng.integers(1, 9))) for _ in range(count))
+
+
+def state(own: OnlinePredictor) -> list:
+    tensors, counters = own.state()
+    lessons = [*own.lessons.training, *own.lessons.held_out]
+    weights = {name: value.tolist() for name, value in own.predictor.state_dict().items()}
+    moments = {name: value.tolist() for name, value in tensors.items()}
+    return [weights, moments, repr(counters), own.lessons.seen, [lesson.features.tolist() for lesson in lessons]]
+
+
+def run_with_two_checkpoints(folder: Path) -> OnlinePredictor:
+    own = online()
+    with RunFolder(folder, own) as run:
+        for steps in (8, 16):
+            run.checkpoint()
+            play(own)
+            own.train_if_due(steps)
+    return own
+
+
+def test_a_lesson_is_in_the_journal_before_the_predictor_trains(tmp_path) -> None:
+    own, at_training = online(), []
+    train = own.trainer.train
+
+    def count_first(*arguments):
+        at_training.append(len(list(read_journal(tmp_path / "lessons_after_000000"))))
+        return train(*arguments)
+
+    own.trainer.train = count_first
+    with RunFolder(tmp_path, own) as run:
+        run.checkpoint()
+        play(own, 9)
+        assert own.train_if_due(8)
+    assert at_training == [9]
+
+
+@pytest.mark.parametrize("damage", ["half deleted", "flipped bit", "no manifest", "manifest", "longer"])
+def test_a_damaged_checkpoint_is_left_out_and_the_one_before_taken_with_all_lessons(tmp_path, caplog, damage) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    latest = tmp_path / "checkpoint_000001"
+    data = bytearray((latest / "training.safetensors").read_bytes())
+    data[-3] ^= 4
+    manifest = (latest / "manifest.json").read_text()
+    change = {
+        "half deleted": lambda: (latest / "lessons.safetensors").unlink(),
+        "flipped bit": lambda: (latest / "training.safetensors").write_bytes(data),
+        "no manifest": lambda: (latest / "manifest.json").unlink(),
+        "manifest": lambda: (latest / "manifest.json").write_text(manifest.replace('"run": "', '"run": "0')),
+        "longer": lambda: (latest / "training.safetensors").write_bytes(bytes(data) + b"x"),
+    }
+    change[damage]()
+    again = online(3)
+    with caplog.at_level(logging.WARNING):
+        assert restore(tmp_path, again) == tmp_path / "checkpoint_000000"
+    assert again.lessons.seen == own.lessons.seen == 12, "lessons of both journals"
+    assert again.version == 0
+    assert "checkpoint_000001 was left out, and the checkpoint before it taken" in caplog.text
+    with RunFolder(tmp_path, again) as run:
+        assert run.checkpoint().name == "checkpoint_000002"
+    assert (tmp_path / "damaged_checkpoint_000001").is_dir()
+    fresh = online(4)
+    restore(tmp_path, fresh)
+    assert state(fresh) == state(again)
+
+
+def test_where_no_checkpoint_is_whole_nothing_changes(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    for path in tmp_path.glob("checkpoint_*"):
+        (path / "predictor.safetensors").write_bytes(b"{}")
+    again = online(3)
+    before = state(again)
+    with pytest.raises(ValueError, match=r"no checkpoint below .* is whole: .*predictor.safetensors is damaged"):
+        restore(tmp_path, again)
+    assert state(again) == before
+    assert restore(tmp_path / "nowhere", again) is None
+
+
+def test_checkpoints_of_another_version_are_refused_by_name(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    path = tmp_path / "checkpoint_000001" / "manifest.json"
+    import zlib
+
+    contents = json.loads(path.read_text()) | {"kind": "checkpoint 1"}
+    del contents["checksum"]
+    checksum = zlib.crc32(json.dumps(contents, sort_keys=True).encode())
+    path.write_text(json.dumps({"checksum": checksum, **contents}))
+    with pytest.raises(ValueError, match="is a 'checkpoint 1' and this version of rudder_lrp reads 'checkpoint 2'"):
+        restore(tmp_path, online())
+
+
+def test_a_fresh_run_is_refused_in_a_used_folder_and_harms_nothing(tmp_path) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    with pytest.raises(ValueError, match="holds the checkpoints of another run"):
+        RunFolder(tmp_path, online())
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert before == after
+    with RunFolder(tmp_path, own) as run:
+        run.checkpoint()
+
+
+def test_a_run_that_went_on_elsewhere_is_not_shadowed(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    one, two = online(1), online(2)
+    restore(tmp_path, one)
+    restore(tmp_path, two)
+    with RunFolder(tmp_path, one) as run:
+        run.checkpoint()
+    with pytest.raises(ValueError, match="went on after this one was resumed from it"):
+        RunFolder(tmp_path, two)
+    restore(tmp_path, two)
+    with RunFolder(tmp_path, two) as run:
+        run.checkpoint()
+
+
+def test_an_interrupted_call_of_the_same_process_is_followed(tmp_path) -> None:
+    own = online()
+    interrupted = RunFolder(tmp_path, own)
+    interrupted.checkpoint()
+    play(own)
+    with RunFolder(tmp_path, own) as run:
+        run.checkpoint()
+        play(own)
+    assert len(list(read_journal(tmp_path / "lessons_after_000001"))) == 6, "each lesson is written down once"
+    with pytest.raises(FolderInUseError, match="was closed"):
+        interrupted.checkpoint()
+
+
+def test_a_folder_that_is_open_is_used_as_it_is(tmp_path) -> None:
+    own = online()
+    with RunFolder(tmp_path, own) as run:
+        run.checkpoint()
+        with run_folder(tmp_path, own) as same:
+            assert same is run
+        run.checkpoint()
+    with run_folder(tmp_path, own) as other:
+        assert other is not run
+    with pytest.raises(ValueError, match="keep must be at least 1"):
+        RunFolder(tmp_path, own, keep=0)
+
+
+def test_copies_and_strangers_are_no_checkpoints(tmp_path) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    shutil.copytree(tmp_path / "checkpoint_000001", tmp_path / "checkpoint_backup")
+    (tmp_path / "checkpoint_9").mkdir()
+    with RunFolder(tmp_path, own) as run:
+        assert run.checkpoint().name == "checkpoint_000002"
+    again = online()
+    assert restore(tmp_path, again).name == "checkpoint_000002"
+    assert (tmp_path / "checkpoint_backup").is_dir()
+
+
+def test_lessons_without_a_checkpoint_are_named(tmp_path, caplog) -> None:
+    run_with_two_checkpoints(tmp_path)
+    for path in tmp_path.glob("checkpoint_*"):
+        shutil.rmtree(path)
+    with caplog.at_level(logging.WARNING):
+        assert restore(tmp_path, online()) is None
+    assert "holds lessons and no checkpoint" in caplog.text
+    own = online()
+    with RunFolder(tmp_path, own) as run:
+        assert run.checkpoint().name == "checkpoint_000002", "no number is used twice"
+
+
+HOLD = """
+import sys, time
+from rudder_lrp.persistence.lock import FolderLock
+lock = FolderLock(sys.argv[1])
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_lock_keeps_other_processes_out_and_dies_with_its_own(tmp_path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(FolderInUseError, match=f"is in use by process {holder.pid}"):
+        FolderLock(tmp_path)
+    holder.kill()
+    holder.wait()
+    lock = FolderLock(tmp_path)
+    with pytest.raises(FolderInUseError, match="by this process"):
+        FolderLock(tmp_path)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if not lock.held and refused(tmp_path) else 1)
+    assert os.waitpid(child, 0)[1] == 0, "a forked process does not inherit it"
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def refused(folder: Path) -> bool:
+    try:
+        FolderLock(folder)
+    except FolderInUseError:
+        return True
+    return False
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, caplog, monkeypatch) -> None:
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    FolderLock(tmp_path).release()
+    assert "cannot be locked ([Errno 37] No locks available)" in caplog.text
