@@ -74,7 +74,7 @@ class ModelLRP:
 
 def _arrived(value: Value) -> Tensor:
     if value.relevance is not None:
-        return value.relevance.detach()
+        return value.relevance.detach().contiguous()
     dtype = value.value.dtype if value.value.is_floating_point() else torch.get_default_dtype()
     return torch.zeros(value.value.shape, dtype=dtype, device=value.value.device)
 
