@@ -1,0 +1,2 @@
+def fill(page, result):
+    print("no tables yet")
