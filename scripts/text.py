@@ -2,9 +2,9 @@
 
     python scripts/text.py
 
-Trains a bidirectional LSTM and a GRU five times on rated sentences of movie reviews, which pip fetches, explains them by
-LRP and by Captum's methods and deletes words in the order of their relevance. Finished trainings are kept under `--runs`;
-pages with coloured sentences lie there too. The tables go into the page.
+Trains a bidirectional LSTM and a GRU five times on rated sentences of movie reviews, which pip fetches, explains them
+by LRP and by Captum's methods and deletes words in the order of their relevance. Finished trainings are kept under
+`--runs`; pages with coloured sentences lie there too. The tables go into the page.
 """
 
 from __future__ import annotations

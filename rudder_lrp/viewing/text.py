@@ -31,7 +31,8 @@ def page_of_words(paragraphs: Sequence[str], title: str) -> str:
     """A whole page of `words_as_html`, readable alone."""
     legend = words_as_html(["for the output", "against it"], [1.0, -1.0], "Colours:")
     body = "\n".join([f"<h1>{escape(title)}</h1>", legend, *paragraphs])
-    return f'<!doctype html><html><head><meta charset="utf-8"><title>{escape(title)}</title></head><body>\n{body}\n</body></html>\n'
+    head = f'<head><meta charset="utf-8"><title>{escape(title)}</title></head>'
+    return f"<!doctype html><html>{head}<body>\n{body}\n</body></html>\n"
 
 
 def words_for_terminal(words: Sequence[str], relevance: Sequence[float]) -> str:

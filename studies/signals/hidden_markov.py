@@ -2,8 +2,8 @@
 
 Two hidden states; in each another one of three features decides the label of a step, so the true saliency is known.
 Data, folds and metrics come from `tint`; the classifier and its training follow its published experiment: GRU(200),
-BatchNorm, ReLU, Dropout, Linear, Adam 1e-4 with weight decay 1e-3, 50 epochs of batches of 32, each cut at a random step
-whose label is predicted. An explanation of step t is that of the classifier run up to t, at its last input.
+BatchNorm, ReLU, Dropout, Linear, Adam 1e-4 with weight decay 1e-3, 50 epochs of batches of 32, each cut at a random
+step whose label is predicted. An explanation of step t is that of the classifier run up to t, at its last input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deleting words in the order of their relevance (Arras et al. 2017): does the decision follow the explanation?"""
+"""Deleting words in the order of their relevance (Arras et al. 2017): whether decisions follow explanations."""
 
 from __future__ import annotations
 
