@@ -28,6 +28,8 @@ class Options:
 
     quick: bool = False
     """A small version of everything, to see that it runs; its numbers mean nothing."""
+    trainings: int = Settings.trainings
+    """Of each model; fewer make intervals that say less."""
     runs: Path = Path("runs/text")
     output: Path = Path("results/text.json")
     page: Path = Path("docs/text.md")
@@ -45,7 +47,7 @@ def run(options: Options) -> None:
             asdict(settings),
             lambda name=name, training=training: measure(settings, name, training, corpus, options.runs),
         )
-        for training in range(settings.trainings)
+        for training in range(min(settings.trainings, options.trainings))
         for name in RECIPES
     ]
     result = record("python scripts/text.py") | {"settings": asdict(settings), "rows": rows}

@@ -89,9 +89,9 @@ class Recorder(TorchFunctionMode):
 
     def become(self, target: Tensor, outcome: Tensor) -> Tensor:
         """Make a tensor of the model hold what another one holds, without a change to the old memory."""
-        value = self.value(outcome)
+        value = self._values.pop(id(outcome))
+        self._alive = [other for other in self._alive if other is not outcome and other is not target]
         target.data = outcome
-        assert value is not None
         return self.track(target, value)
 
 

@@ -123,7 +123,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
         tmp_path / "script.pt": "unpickled or run as TorchScript",
         tmp_path / "pickle.pth": "unpickled or run as TorchScript",
         tmp_path / "no.pt2": "no archive of torch.export",
-        "model": "must be a .pt2 file or module:factory",
+        "model": r"must be a \.pt2 file or module:factory",
         "nowhere:model": "cannot be imported",
     }.items():
         with pytest.raises(ValueError, match=message) as refusal:
@@ -131,7 +131,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
         assert "\n" not in str(refusal.value)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load_model(tmp_path / "missing.pt2")
-    with pytest.raises(TypeError, match="must return an nn.Module"):
+    with pytest.raises(TypeError, match=r"must return an nn\.Module"):
         load_model("pathlib:Path")
     for name, message in {
         "objects.npz": "holds pickled objects",
