@@ -86,6 +86,7 @@ def train(data: Data, fold: int, cell: str, epochs: int = 50, seed: int = 0) -> 
     return model.eval()
 
 
+@torch.no_grad()
 def states_before(model: StateClassifier, x: Tensor) -> tuple[Tensor, ...]:
     """States of the recurrent layer before each step, `[B, T, H]` each."""
     state = tuple(
@@ -113,8 +114,7 @@ class LastStep(nn.Module):
 
     def forward(self, x: Tensor, target: Tensor) -> Tensor:
         """`[B]` from signals `[B, T, 3]`."""
-        with torch.no_grad():
-            before = states_before(self.model, x)
+        before = states_before(self.model, x)
         logits = self.model(x.flatten(0, 1)[:, None], *(part.flatten(0, 1) for part in before))
         return logits.gather(1, target.flatten()[:, None]).view(len(x), -1).sum(1)
 
