@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rudder_lrp.lrp.recorder import mixed_examples
 from rudder_lrp.lrp.tape import Owner
 
 
@@ -41,6 +42,4 @@ def _owner(example: Tensor) -> Owner | None:
         high = rows.nan_to_num(-torch.inf).amax(1)
         if not bool((high - low > 0.5).any()):
             return Owner(dim, torch.where(low.isinf(), -1.0, low).round().long())
-    raise NotImplementedError(
-        "the model mixes the examples of a batch, so no ledger can be kept for each; explain them one by one"
-    )
+    raise mixed_examples()

@@ -220,9 +220,20 @@ def aligned(output: Tensor, operands: list[Value]) -> Owners:
     def owners(arriving: list[Owner | None]) -> list[Owner | None]:
         owner = next(part for part in arriving if part is not None)
         from_end = output.ndim - owner.dim
-        return [owner._replace(dim=operand.value.ndim - from_end) for operand in operands]
+        dims = [operand.value.ndim - from_end for operand in operands]
+        for dim, operand in zip(dims, operands, strict=True):
+            if dim < 0 or operand.value.shape[dim] != len(owner.examples):
+                raise mixed_examples()
+        return [owner._replace(dim=dim) for dim in dims]
 
     return owners
+
+
+def mixed_examples() -> NotImplementedError:
+    """The refusal of a ledger for each example where there is none."""
+    return NotImplementedError(
+        "the model mixes the examples of a batch, so no ledger can be kept for each; explain them one by one"
+    )
 
 
 def without_rule(call: Call, why: str = "is no operation that a rule covers") -> Any:
@@ -231,7 +242,7 @@ def without_rule(call: Call, why: str = "is no operation that a rule covers") ->
         raise call.refuse("changes a tensor in place by an operation that has no rule; write it out of place")
     outcome = call.run()
     flat, spec = tree_flatten(outcome)
-    if not any(isinstance(part, Tensor) and part.is_floating_point() for part in flat):
+    if not any(_has_values(part) for part in flat):
         return outcome
     place = call.place()
 
@@ -242,10 +253,16 @@ def without_rule(call: Call, why: str = "is no operation that a rule covers") ->
         )
 
     operands = [value for part in call.tracked() if (value := call.value(part))]
-    floating = [part for part in flat if isinstance(part, Tensor) and part.is_floating_point()]
-    shown = {id(part): part.detach() for part in floating}
-    call.emit([Value(part) for part in shown.values()], operands, back, place=place)
-    return tree_unflatten([shown.get(id(part), part) for part in flat], spec)
+    at = [n for n, part in enumerate(flat) if _has_values(part)]
+    for n, tensor in zip(
+        at, call.emit([Value(flat[n].detach()) for n in at], operands, back, place=place), strict=True
+    ):
+        flat[n] = tensor
+    return tree_unflatten(flat, spec)
+
+
+def _has_values(part: object) -> bool:
+    return isinstance(part, Tensor) and (part.is_floating_point() or part.is_complex())
 
 
 def absorbed(account: str, relevance: Tensor, keep: bool) -> list[Absorbed]:

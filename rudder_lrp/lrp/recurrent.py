@@ -170,7 +170,8 @@ class RecurrentLRP:
 
     @property
     def _weight(self) -> Tensor:
-        return self.module.get_parameter("weight_ih_l0")
+        weight: Tensor = self.module.weight_ih_l0
+        return weight
 
     @property
     def _features(self) -> int:

@@ -123,6 +123,17 @@ def _row(model: nn.Module, name: str, x: Tensor, y: Tensor) -> dict[str, Any]:
     }
 
 
+class _ChannelsFirst(nn.Module):
+    """The model on `[B, 12, 29]`, as Quantus has it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x.mT)
+
+
 def _faithfulness(model: nn.Module, x: Tensor, y: Tensor, relevance: Tensor) -> float:
     """Correlation of the relevance of a set of inputs with what the output loses without them, by Quantus."""
     import quantus
@@ -130,12 +141,12 @@ def _faithfulness(model: nn.Module, x: Tensor, y: Tensor, relevance: Tensor) -> 
     np.random.seed(0)
     metric = quantus.FaithfulnessCorrelation(
         nr_runs=50,
-        subset_size=30,
+        subset_size=20,
         perturb_baseline="black",
         normalise=False,
         return_aggregate=False,
         disable_warnings=True,
     )
-    given = (part.numpy() for part in (x, y, relevance))
-    scores = metric(model=model, **dict(zip(("x_batch", "y_batch", "a_batch"), given, strict=True)), softmax=False)
+    turned, given = _ChannelsFirst(model), (x.mT.numpy(), y.numpy(), relevance.mT.numpy())
+    scores = metric(model=turned, **dict(zip(("x_batch", "y_batch", "a_batch"), given, strict=True)), softmax=False)
     return float(np.nanmean(scores))

@@ -34,7 +34,7 @@ TOKENS = torch.arange(8).view(2, 4)
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("programs") / "model.pt2"
-    sizes = {0: torch.export.Dim("batch", min=1, max=64), 1: torch.export.Dim("steps", min=1, max=64)}
+    sizes = {0: torch.export.Dim("batch", min=1, max=64)}
     torch.export.save(torch.export.export(Small().eval(), (TOKENS,), dynamic_shapes=(sizes,)), path)
     return path
 

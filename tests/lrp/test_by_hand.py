@@ -21,12 +21,13 @@ def test_gamma_adds_to_positive_weights_alone() -> None:
 
 
 def one_unit(bias: float = 0.0) -> tuple[nn.LSTM, nn.Linear]:
-    """One input, one unit, no recurrence: `z_i, z_f, z_g, z_o = 0.5, 0.7, 1.1, -0.3` at `x = 1`, plus the bias."""
+    """One input, one unit: in the first step `z_i, z_f, z_g, z_o = 0.5, 0.7, 1.1, -0.3` at `x = 1`, plus the bias."""
     lstm, readout = nn.LSTM(1, 1, batch_first=True).double(), nn.Linear(1, 1, bias=False).double()
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.zero_()
         lstm.weight_ih_l0.copy_(torch.tensor([[0.5], [0.7], [1.1], [-0.3]], dtype=torch.float64))
+        lstm.weight_hh_l0.fill_(0.2)  # so that there is no closed form
         lstm.bias_ih_l0.fill_(0.25 * bias)
         lstm.bias_hh_l0.fill_(0.75 * bias)
         readout.weight.fill_(3.0)
