@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ class LSTMAttribution(ABC):
 
     def _checked(self, inputs: Tensor, lengths: Tensor | None, target: Target) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs `[B, T, F]` with zeros as padding, lengths and target `[B]`."""
-        check_inputs(inputs, self.lstm.weight_ih_l0, self.lstm.input_size, "[B, T, F]")
+        check_inputs(inputs, cast(Tensor, self.lstm.weight_ih_l0), self.lstm.input_size, "[B, T, F]")
         lengths = check_lengths(inputs.transpose(0, 1), lengths)
         inputs = inputs.detach().masked_fill(~valid_steps(lengths, inputs.shape[1])[..., None], 0.0)
         check_finite("inputs", inputs)

@@ -19,9 +19,13 @@ from typing import Any
 import torch
 from torch import nn
 
-_SIZES = re.compile(r"[su]\d+|Max|Min|FloorDiv|CeilDiv|Mod|PythonMod|CleanDiv|Eq|Ne|Le|Lt|Ge|Gt|True|False|oo|int_oo")
-_NAMES = re.compile(r"[A-Za-z_]\w*")
-_SYMBOLS = re.compile(r"[\w\s+*/(),<>=-]*")
+_FUNCTIONS = """
+    Symbol Integer Add Mul Pow Max Min FloorDiv CeilDiv CleanDiv Mod PythonMod ModularIndexing Equality Unequality
+    Eq Ne Le Lt Ge Gt GreaterThan LessThan StrictGreaterThan StrictLessThan positive nonnegative integer True False oo int_oo
+"""
+_NAMES = frozenset(_FUNCTIONS.split())
+_SYMBOL = re.compile(r"\b[su]\d+\b|'[su]\d+'")
+_REST = re.compile(r"[\w\s+*/(),<>=-]*")
 
 
 def load_exported(path: Path) -> nn.Module:
@@ -81,8 +85,8 @@ def _plain(key: str, value: Any) -> bool:
     if key == "use_pickle":
         return value is False
     if key == "expr_str":
-        names = _NAMES.findall(value)
-        return bool(_SYMBOLS.fullmatch(value)) and all(_SIZES.fullmatch(name) for name in names)
+        rest = _SYMBOL.sub("", value)
+        return bool(_REST.fullmatch(rest)) and all(name in _NAMES for name in re.findall(r"[A-Za-z_]\w*", rest))
     return True
 
 

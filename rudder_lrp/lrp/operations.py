@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +42,8 @@ _GATES = {"sigmoid", "hardsigmoid", "softmax", "exp"}
 def _in_place(call: Call) -> bool:
     if hasattr(call.func, "_schema") or type(call.func).__name__ != "function":
         return bool(call.kwargs.get("inplace", False))
-    return bool(call.arguments().get("inplace", False))
+    parameters = inspect.signature(call.func, follow_wrapped=False).parameters
+    return "inplace" in parameters and bool(call.arguments().get("inplace", False))
 
 
 def dropout(call: Call) -> Tensor:
@@ -51,6 +53,11 @@ def dropout(call: Call) -> Tensor:
         raise call.refuse("drops units at random while the model is explained; write training=self.training")
     copied: Tensor = moving.moving(Call(call.recorder, torch.Tensor.clone, "clone", (call.tracked()[0],), {}))
     return copied
+
+
+def constant(call: Call) -> Any:
+    """A new tensor like another one in shape alone."""
+    return call.run()
 
 
 def log_softmax(call: Call) -> Any:
@@ -101,6 +108,7 @@ _FAMILIES: tuple[tuple[Rule, str], ...] = (
     (elementwise, _ELEMENTWISE),
     (dropout, "dropout feature_dropout alpha_dropout feature_alpha_dropout"),
     (log_softmax, "log_softmax"),
+    (constant, "zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty"),
     (arithmetic.adding, "add radd sub rsub subtract"),
     (arithmetic.multiplying, "mul rmul multiply"),
     (arithmetic.dividing, "div rdiv truediv true_divide divide"),

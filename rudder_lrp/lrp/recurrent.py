@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -170,8 +170,7 @@ class RecurrentLRP:
 
     @property
     def _weight(self) -> Tensor:
-        weight: Tensor = self.module.weight_ih_l0
-        return weight
+        return cast(Tensor, self.module.weight_ih_l0)
 
     @property
     def _features(self) -> int:

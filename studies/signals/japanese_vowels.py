@@ -147,6 +147,6 @@ def _faithfulness(model: nn.Module, x: Tensor, y: Tensor, relevance: Tensor) -> 
         return_aggregate=False,
         disable_warnings=True,
     )
-    turned, given = _ChannelsFirst(model), (x.mT.numpy(), y.numpy(), relevance.mT.numpy())
+    turned, given = _ChannelsFirst(model).eval(), (x.mT.numpy(), y.numpy(), relevance.mT.numpy())
     scores = metric(model=turned, **dict(zip(("x_batch", "y_batch", "a_batch"), given, strict=True)), softmax=False)
     return float(np.nanmean(scores))
