@@ -18,7 +18,7 @@ import tyro
 
 from rudder_lrp.storage import read_tensors, write_tensors
 from studies.pieces import kept, record, write
-from studies.signals import hidden_markov, japanese_vowels
+from studies.signals import hidden_markov, japanese_vowels, tables
 from studies.signals.measures import measure
 
 
@@ -35,6 +35,7 @@ class Options:
     cells: tuple[str, ...] = ("GRU", "LSTM")
     runs: Path = Path("runs/signals")
     output: Path = Path("results/signals.json")
+    page: Path = Path("docs/signals.md")
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -81,7 +82,9 @@ def main() -> None:
         result = run(options)
     except (OSError, ImportError) as error:
         sys.exit(f"error: {error}")
-    write(options.output, record("python scripts/signals.py") | result)
+    result = record("python scripts/signals.py") | result
+    write(options.output, result)
+    tables.fill(options.page, result)
 
 
 if __name__ == "__main__":

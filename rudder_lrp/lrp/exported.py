@@ -21,7 +21,8 @@ from torch import nn
 
 _FUNCTIONS = """
     Symbol Integer Add Mul Pow Max Min FloorDiv CeilDiv CleanDiv Mod PythonMod ModularIndexing Equality Unequality
-    Eq Ne Le Lt Ge Gt GreaterThan LessThan StrictGreaterThan StrictLessThan positive nonnegative integer True False oo int_oo
+    Eq Ne Le Lt Ge Gt GreaterThan LessThan StrictGreaterThan StrictLessThan positive
+    nonnegative integer True False oo int_oo
 """
 _NAMES = frozenset(_FUNCTIONS.split())
 _SYMBOL = re.compile(r"\b[su]\d+\b|'[su]\d+'")

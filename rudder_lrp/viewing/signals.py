@@ -71,5 +71,5 @@ def draw_events(names: Sequence[str], relevance: np.ndarray, title: str = "") ->
 def _check(signals: np.ndarray, relevance: np.ndarray) -> None:
     if signals.shape != relevance.shape:
         raise ValueError(
-            f"there must be one relevance for each value, got {relevance.shape} for {signals.shape}; reshape one of them"
+            f"there must be one relevance a value, got {relevance.shape} for {signals.shape}; reshape one of them"
         )

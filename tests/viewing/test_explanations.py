@@ -54,7 +54,7 @@ def test_events_have_bars_with_numbers_from_the_top() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="one number a word, got 2 words and 1 numbers"):
         words_as_html(["a", "b"], [1.0])
-    with pytest.raises(ValueError, match="one relevance for each value"):
+    with pytest.raises(ValueError, match="one relevance a value"):
         draw_signals(np.zeros((3, 2)), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="one relevance for each value"):
+    with pytest.raises(ValueError, match="one relevance a value"):
         draw_events(["a"], np.zeros(2))
