@@ -8,6 +8,8 @@ from statistics import mean
 from typing import Any
 
 Row = dict[str, Any]
+TRAININGS = 5
+"""For intervals that mean something."""
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
@@ -32,7 +34,7 @@ def _tables(rows: list[Row]) -> list[str]:
 def _of_model(name: str, rows: list[Row]) -> list[str]:
     own = [row for row in rows if row["model"] == name]
     told = (
-        f"**{name}**, {len(own)} trainings: accuracy {mean(row['accuracy'] for row in own):.3f}, "
+        f"**{name}**, {len(own)} of {TRAININGS} trainings: accuracy {mean(row['accuracy'] for row in own):.3f}, "
         f"{mean(row['sentences'] for row in own):.0f} sentences of ten words or more each."
     )
     return [told, _deletion(own), _randomisation(own), _negation(own)]
@@ -44,7 +46,7 @@ def _deletion(rows: list[Row]) -> str:
     for name in rows[0]["methods"]:
         areas = _of(rows, name, "area")
         low, high = interval(areas)
-        area = f"{mean(areas):.3f} ({low:.3f} to {high:.3f})"
+        area = f"{mean(areas):.3f}" + f" ({low:.3f} to {high:.3f})" * (len(areas) > 1)
         area = f"**{area}**" if mean(areas) == best else area
         ends = [mean(curve[-1] for curve in _of(rows, name, side)) for side in ("falling", "rising")]
         seconds = mean(_of(rows, name, "seconds"))
