@@ -67,10 +67,11 @@ class LayerWeights(NamedTuple):
     def of(cls, lstm: nn.LSTM, layer: int = 0, reverse: bool = False) -> LayerWeights:
         """Read those of one layer and direction."""
         end = f"l{layer}_reverse" if reverse else f"l{layer}"
-        W, U = lstm.get_parameter(f"weight_ih_{end}"), lstm.get_parameter(f"weight_hh_{end}")
+        # As attributes: pruned and parametrised weights are no parameters.
+        W, U = getattr(lstm, f"weight_ih_{end}"), getattr(lstm, f"weight_hh_{end}")
         if not lstm.bias:
             return cls(W, U, W.new_zeros(len(W)))
-        return cls(W, U, lstm.get_parameter(f"bias_ih_{end}") + lstm.get_parameter(f"bias_hh_{end}"))
+        return cls(W, U, getattr(lstm, f"bias_ih_{end}") + getattr(lstm, f"bias_hh_{end}"))
 
     def rows(self, gate: Gate) -> LayerWeights:
         """Those into one gate: `[H, F]`, `[H, H]` and `[H]`."""

@@ -12,9 +12,11 @@ from rudder_lrp.attribution.protocol import Attribution
 from rudder_lrp.attribution.sensitivity import Sensitivity
 from rudder_lrp.attribution.shapley_sampling import ShapleySampling
 from rudder_lrp.attribution.smooth_grad import SmoothGrad
+from rudder_lrp.attribution.whole_models import CaptumAttribution, as_captum
 
 __all__ = [
     "Attribution",
+    "CaptumAttribution",
     "ContextualDecomposition",
     "GradientTimesInput",
     "IntegratedGradients",
@@ -25,4 +27,5 @@ __all__ = [
     "ShapleySampling",
     "SmoothGrad",
     "Unit",
+    "as_captum",
 ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from rudder_lrp.attribution.protocol import Target
 from rudder_lrp.lrp.checks import check_finite, check_inputs, check_lengths, check_target
+from rudder_lrp.lrp.evaluation import evaluating
 from rudder_lrp.lrp.sequences import pack_like, unpack, valid_steps
 
 Reads = Literal["hidden", "cell"]
@@ -91,7 +91,7 @@ class LSTMAttribution(ABC):
 
     def _checked(self, inputs: Tensor, lengths: Tensor | None, target: Target) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs `[B, T, F]` with zeros as padding, lengths and target `[B]`."""
-        check_inputs(inputs, self.lstm.get_parameter("weight_ih_l0"), self.lstm.input_size, "[B, T, F]")
+        check_inputs(inputs, cast(Tensor, self.lstm.weight_ih_l0), self.lstm.input_size, "[B, T, F]")
         lengths = check_lengths(inputs.transpose(0, 1), lengths)
         inputs = inputs.detach().masked_fill(~valid_steps(lengths, inputs.shape[1])[..., None], 0.0)
         check_finite("inputs", inputs)
@@ -106,20 +106,6 @@ class LSTMAttribution(ABC):
         final = (hidden if self.reads == "hidden" else cell)[-directions:]
         outputs: Tensor = self.readout(torch.cat(final.unbind(0), dim=-1))
         return outputs
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a while, and cuDNN, whose backward pass needs training mode."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        with torch.backends.cudnn.flags(enabled=False):
-            yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 def by_length(lengths: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -1,79 +1,58 @@
-"""The front door: explain an LSTM that somebody else trained."""
+"""The front door: explain a model that somebody else trained."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar, overload
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rudder_lrp.lrp import checks
-from rudder_lrp.lrp.closed_form import has_closed_form
-from rudder_lrp.lrp.dense import Dense, DensePassed, layers_of
-from rudder_lrp.lrp.ledger import Ledger
-from rudder_lrp.lrp.rules import GATE_RULES, LINEAR_RULES, GateRule, LinearRule, Rules, epsilon
-from rudder_lrp.lrp.sequences import Arrivals, pack_like, unpack, without_padding
-from rudder_lrp.lrp.stack import Stack, total
-from rudder_lrp.lstm import State
+from rudder_lrp.lrp.composite import Choice, Composite, Place
+from rudder_lrp.lrp.ledger import Ledger, ModelLedger
+from rudder_lrp.lrp.model import ModelLRP, ModelTarget
+from rudder_lrp.lrp.recurrent import Batch, Explanation, InitialState, Reads, RecurrentLRP, Target
+from rudder_lrp.lrp.rules import GATE_RULES, LINEAR_RULES, GateRule, LinearRule, Rules
 
-Reads = Literal["hidden", "cell"]
-Target = int | Tensor | None
-Batch = TypeVar("Batch", Tensor, PackedSequence)
+Account = TypeVar("Account", Ledger, ModelLedger)
+Inputs = TypeVar("Inputs", Tensor, PackedSequence, tuple[Tensor, ...])
 
 
-class Options(TypedDict, total=False):
-    """What an explanation may say on top."""
+class LRP(Generic[Account]):
+    """Layer-wise relevance propagation through a whole model, or through an `nn.LSTM` or `nn.GRU` and its readout.
 
-    state: State | None
-    """Initial states as `nn.LSTM` takes them, `[layers * directions, B, H]` each; zero by default."""
-    step: int | Tensor | None
-    """Step whose output is explained, one for all or `[B]`. By default the readout reads the final state of each
-    direction, as in `h_n`; with a step it reads what the LSTM returns at that step."""
-    relevance: Tensor | None
-    """Instead of an output, relevance of the hidden states that the LSTM returns, `[B, T, D * H]` (`[T, B, D * H]` if
-    not `batch_first`); on padding it is ignored."""
+    `LRP(model)` explains any `nn.Module` made of the operations that `docs/whole_models.md` lists. `LRP(lstm, readout)`
+    explains a recurrent layer whose final (or any) state a readout reads; where the weights let no relevance travel
+    back through the hidden state (under LRP-all: Markov, accumulator), the cell's share is computed in closed form,
+    without stabilizer and without leak.
 
-
-class Explanation(NamedTuple):
-    """Relevance of one output for everything that fed it."""
-
-    inputs: Tensor
-    """Of each feature at each step, `[B, T, F]`."""
-    steps: Tensor
-    """Of each step, `[B, T]`: its features, and what biases and stabilizers of the maps into the cells and of the
-    encoder absorbed at it."""
-    ledger: Ledger
-    """Where the relevance went."""
-
-
-class LRP:
-    """Layer-wise relevance propagation through an `nn.LSTM`, the layers before it and the readout after it.
-
-    The model is not modified, needs no gradients and is explained as in evaluation: dropout does nothing. Where the
-    weights let no relevance travel back through the hidden state (under LRP-all: Markov, accumulator), the cell's share
-    is computed in closed form, without stabilizer and without leak.
+    The model is not modified, needs no gradients and is explained as in evaluation: dropout does nothing.
 
     Args:
-        lstm: any number of layers, one or two directions, `batch_first` or not, with or without bias.
-        readout: a Linear, or a Sequential of Linear and elementwise activations; None to inject relevance only.
+        model: a whole model; or an `nn.LSTM` or `nn.GRU` with any number of layers, one or two directions.
+        readout: after a recurrent layer: a Linear, or a Sequential of Linear and elementwise activations; None to
+            inject relevance only.
         rule: how a gated product shares relevance: "all", "half", "prop", "abs", or a function (`GateRule`).
         eps: stabilizer of the denominators, > 0.
-        linear: rule of the map into the cell input: "epsilon"; "gamma" or "z-plus" where nothing that feeds it is
-            negative; or a function (`LinearRule`).
-        encoder: layers before the LSTM, of the same kinds as the readout's.
-        conserve: whether what biases and stabilizers absorb is spread evenly over what feeds the same map, so that
-            the relevance of inputs and initial states sums to the output.
+        linear: of an LSTM, rule of the map into the cell input: "epsilon"; "gamma" or "z-plus" where nothing that
+            feeds it is negative; or a function (`LinearRule`).
+        encoder: layers before a recurrent layer, of the same kinds as its readout's.
+        conserve: of an LSTM, whether what biases and stabilizers absorb is spread evenly over what feeds the same map,
+            so that the relevance of inputs and initial states sums to the output.
         reads: whether the readout reads the hidden or the cell state.
+        rules: of a whole model, rules by type or name of its layers: `{nn.Linear: "gamma", "lstm": "half"}`; see
+            `rudder_lrp.lrp.composite`.
 
     Raises:
         TypeError: if the modules are not of these types.
         ValueError: if they do not fit together or use what is not supported.
     """
 
+    @overload
     def __init__(
-        self,
-        lstm: nn.LSTM,
+        self: LRP[Ledger],
+        model: nn.LSTM | nn.GRU,
         readout: nn.Module | None = None,
         rule: str | GateRule = "all",
         eps: float = 1e-3,
@@ -82,165 +61,153 @@ class LRP:
         encoder: nn.Module | None = None,
         conserve: bool = False,
         reads: Reads = "hidden",
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: LRP[ModelLedger],
+        model: nn.Module,
+        readout: None = None,
+        rule: str | GateRule = "all",
+        eps: float = 1e-3,
+        *,
+        rules: Mapping[Place, Choice] | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        model: nn.Module,
+        readout: nn.Module | None = None,
+        rule: str | GateRule = "all",
+        eps: float = 1e-3,
+        *,
+        linear: str | LinearRule = "epsilon",
+        encoder: nn.Module | None = None,
+        conserve: bool = False,
+        reads: Reads = "hidden",
+        rules: Mapping[Place, Choice] | None = None,
     ) -> None:
-        checks.check_lstm(lstm)
         if not eps > 0 or reads not in ("hidden", "cell"):
             raise ValueError(f"eps must be > 0 and reads 'hidden' or 'cell', got {eps} and {reads!r}; change them")
-        self.lstm = lstm
-        self.rules = Rules(
-            checks.check_rule("rule", rule, GATE_RULES),
-            checks.check_rule("linear", linear, LINEAR_RULES),
-            eps,
-            conserve,
-        )
-        self.reads = reads
-        self._readout = None if readout is None else layers_of(readout)
-        self._encoder = [] if encoder is None else layers_of(encoder)
-        self._check_widths()
+        gate = checks.check_rule("rule", rule, GATE_RULES)
+        self.model = model
+        self.rules = Rules(gate, checks.check_rule("linear", linear, LINEAR_RULES), eps, conserve)
+        self._recurrent: RecurrentLRP | None = None
+        self._whole: ModelLRP | None = None
+        if isinstance(model, nn.LSTM | nn.GRU):
+            checks.refuse_options("a recurrent layer and its readout", rules=rules)
+            self._recurrent = RecurrentLRP(model, readout, self.rules, encoder=encoder, reads=reads)
+        else:
+            linear_rule = None if linear == "epsilon" else linear
+            cell = reads if reads == "cell" else None
+            checks.check_whole_model(model, readout)
+            checks.refuse_options("a whole model", linear=linear_rule, encoder=encoder, conserve=conserve, reads=cell)
+            self._whole = ModelLRP(model, Composite(gate, eps, rules or {}))
 
     @overload
     def attribute(
         self,
-        inputs: Batch,
-        target: Target = None,
+        inputs: Inputs,
+        target: ModelTarget = None,
         lengths: Tensor | None = None,
         return_ledger: Literal[False] = False,
-        **options: Unpack[Options],
-    ) -> Batch: ...
+        *,
+        state: InitialState = None,
+        step: int | Tensor | None = None,
+        relevance: Tensor | PackedSequence | None = None,
+        additional_forward_args: Any = None,
+        per_feature: bool = False,
+    ) -> Inputs: ...
 
     @overload
     def attribute(
         self,
-        inputs: Batch,
-        target: Target = None,
+        inputs: Inputs,
+        target: ModelTarget = None,
         lengths: Tensor | None = None,
         *,
         return_ledger: Literal[True],
-        **options: Unpack[Options],
-    ) -> tuple[Batch, Ledger]: ...
+        state: InitialState = None,
+        step: int | Tensor | None = None,
+        relevance: Tensor | PackedSequence | None = None,
+        additional_forward_args: Any = None,
+        per_feature: bool = False,
+    ) -> tuple[Inputs, Account]: ...
 
     def attribute(
         self,
-        inputs: Batch,
-        target: Target = None,
+        inputs: Inputs,
+        target: ModelTarget = None,
         lengths: Tensor | None = None,
         return_ledger: bool = False,
-        **options: Unpack[Options],
-    ) -> Batch | tuple[Batch, Ledger]:
+        *,
+        state: InitialState = None,
+        step: int | Tensor | None = None,
+        relevance: Tensor | PackedSequence | None = None,
+        additional_forward_args: Any = None,
+        per_feature: bool = False,
+    ) -> Any:
         """Relevance of the inputs for one output, shaped like the inputs.
 
         Args:
-            inputs: `[B, T, F]`, or `[T, B, F]` for an LSTM that is not `batch_first`; or a `PackedSequence`.
-            target: index of the output, one for all or `[B]`; may be left out if there is only one.
-            lengths: valid steps of each sequence, `[B]`; all of them by default. Padding gets exactly zero.
-            return_ledger: whether to return the `Ledger` too.
-            options: see `Options`.
+            inputs: what the model takes first: a tensor, several in a tuple, or a `PackedSequence`. For a recurrent
+                layer `[B, T, F]`, or `[T, B, F]` if it is not `batch_first`. Of whole numbers, as an embedding takes
+                them, the relevance is that of their embeddings, summed over features.
+            target: index of the output, one for all or `[B]`; for outputs `[B, d1, d2...]` a tuple `(i1, i2...)`. May
+                be left out if there is only one output.
+            lengths: of a recurrent layer, valid steps of each sequence, `[B]`; all by default. Padding gets zero.
+            return_ledger: whether to return the `Ledger` (of a whole model, the `ModelLedger`) too.
+            state: of a recurrent layer, initial states as it takes them; zero by default.
+            step: of a recurrent layer, step whose output is explained, one for all or `[B]`. By default the readout
+                reads the final state of each direction, as in `h_n`; with a step it reads what is returned there.
+            relevance: of a recurrent layer, instead of an output, relevance of the hidden states that it returns,
+                `[B, T, D * H]` (`[T, B, D * H]` if not `batch_first`) or packed; on padding it is ignored.
+            additional_forward_args: of a whole model, what its `forward` takes after the inputs, not explained: one
+                argument or a tuple, as Captum has it.
+            per_feature: of a whole model whose input an embedding takes, whether to keep its features apart,
+                `[B, T, E]`.
 
         Raises:
             TypeError, ValueError: if an argument does not fit the model, naming what was found and what is supported.
+            NotImplementedError: where relevance would have to pass an operation that has no rule, naming it and where.
         """
-        if isinstance(inputs, PackedSequence):
-            if lengths is not None:
-                raise ValueError("a PackedSequence brings its lengths, got lengths as well; leave them out")
-            padded, lengths = unpack(inputs)
-            relevance, ledger, _ = self._explain(padded.transpose(0, 1), target, lengths, return_ledger, options)
-            packed = pack_like(inputs, relevance.transpose(0, 1))
-            return (packed, ledger) if ledger is not None else packed
-        checks.check_inputs(inputs, self._weight, self._features, "[B, T, F]" if self.lstm.batch_first else "[T, B, F]")
-        relevance, ledger, _ = self._explain(self._swap(inputs), target, lengths, return_ledger, options)
-        relevance = self._swap(relevance)
-        return (relevance, ledger) if ledger is not None else relevance
+        if self._recurrent is not None:
+            extra = {"additional_forward_args": additional_forward_args, "per_feature": per_feature}
+            checks.refuse_options("a recurrent layer and its readout", **extra)
+            found, ledger = self._recurrent.attribute(
+                inputs,  # type: ignore[type-var]
+                target,  # type: ignore[arg-type]
+                lengths,
+                account=return_ledger,
+                state=state,
+                step=step,
+                relevance=relevance,
+            )
+            return found if ledger is None else (found, ledger)
+        assert self._whole is not None
+        checks.refuse_options("a whole model", lengths=lengths, state=state, step=step, relevance=relevance)
+        return self._whole.attribute(inputs, target, additional_forward_args, return_ledger, per_feature)
 
     def explain(
-        self, inputs: Tensor, target: Target = None, lengths: Tensor | None = None, **options: Unpack[Options]
+        self,
+        inputs: Tensor,
+        target: Target = None,
+        lengths: Tensor | None = None,
+        *,
+        state: InitialState = None,
+        step: int | Tensor | None = None,
+        relevance: Tensor | None = None,
     ) -> Explanation:
-        """Relevance of features and steps for one output, of inputs `[B, T, F]` in any case; see `attribute`."""
-        checks.check_inputs(inputs, self._weight, self._features, "[B, T, F]")
-        relevance, ledger, absorbed = self._explain(inputs.transpose(0, 1), target, lengths, True, options)
-        assert ledger is not None
-        assert absorbed is not None
-        return Explanation(relevance.transpose(0, 1), (relevance.sum(2) + absorbed).T, ledger)
+        """Relevance of features and steps for one output of a recurrent layer and its readout; see `attribute`.
 
-    @torch.no_grad()
-    def _explain(
-        self, inputs: Tensor, target: Target, lengths: Tensor | None, account: bool, options: Options
-    ) -> tuple[Tensor, Ledger | None, Tensor | None]:
-        """Relevance `[T, B, F]` of inputs `[T, B, F]`; on demand the ledger and what each step absorbed, `[T, B]`."""
-        lengths = checks.check_lengths(inputs, lengths)
-        inputs = without_padding(inputs, lengths)
-        state = options.get("state")
-        checks.check_state(self.lstm, state, inputs)
-        checks.check_finite("inputs", inputs)
-        encoded = Dense(self._encoder, inputs)
-        stack = Stack(self.lstm, encoded.outputs, lengths, state)
-        if self.rules.linear is not epsilon:
-            stack.check_non_negative()
-        arrivals, read = self._read(stack, target, options)
-        relevance, accounts = stack.propagate(arrivals, self.rules, account)
-        passed = encoded.propagate(relevance, self.rules)
-        if not account:
-            return passed.inputs, None, None
-        sums = total(accounts)
-        ledger = Ledger(
-            inputs=passed.inputs.sum((0, 2)),
-            cell_input_bias=sums.cell_input_bias,
-            gate_bias=sums.gate_bias,
-            readout_bias=read.bias,
-            encoder_bias=passed.bias.sum(0),
-            stabilizer=sums.stabilizer + read.stabilizer + passed.stabilizer.sum(0),
-            initial_hidden=sums.initial_hidden,
-            initial_cell=sums.initial_cell,
-            through_gates=sums.through_gates,
-        )
-        return passed.inputs, ledger, sums.steps + passed.bias + passed.stabilizer
+        Inputs are `[B, T, F]` in any case.
 
-    def _read(self, stack: Stack, target: Target, options: Options) -> tuple[list[Arrivals], DensePassed]:
-        """Relevance of the topmost states, from the readout or as injected."""
-        lengths, batch = stack.lengths, len(stack.lengths)
-        injected = options.get("relevance")
-        if injected is not None:
-            if target is not None or options.get("step") is not None:
-                raise ValueError("relevance was passed along with a target or a step; pass one or the other")
-            injected = self._swap(injected)
-            checks.check_relevance(injected, stack.outputs())
-            injected = without_padding(injected, lengths)
-            none = injected.new_zeros(batch)
-            return stack.arrivals(injected, self._at_cell), DensePassed(injected, none, none)
-        if self._readout is None:
-            raise ValueError("there is no readout to explain an output of; pass one to LRP, or relevance to attribute")
-        step = checks.check_step(options.get("step"), lengths)
-        readout = Dense(self._readout, stack.states(step, self._at_cell))
-        outputs = readout.outputs.shape[1]
-        chosen = checks.check_target(target, outputs, batch, lengths.device)
-        selected = torch.nn.functional.one_hot(chosen, outputs).to(readout.outputs.dtype)
-        exact = all(has_closed_form(direction.weights, self.rules) for direction in stack.layers[-1])
-        read = readout.explain(selected, self.rules, exact)
-        return stack.arrivals_at(step, read, self._at_cell), read
+        Raises:
+            TypeError: for a whole model, which has no steps of its own.
+        """
+        if self._recurrent is None:
+            raise TypeError("explain is for a recurrent layer and its readout, got a whole model; use attribute")
+        return self._recurrent.explain(inputs, target, lengths, state=state, step=step, relevance=relevance)
 
-    def _swap(self, values: Tensor) -> Tensor:
-        """Between the layout of the model and `[T, B, ...]`."""
-        return values.transpose(0, 1) if self.lstm.batch_first else values
 
-    @property
-    def _at_cell(self) -> bool:
-        return self.reads == "cell"
-
-    @property
-    def _weight(self) -> Tensor:
-        return self.lstm.get_parameter("weight_ih_l0")
-
-    @property
-    def _features(self) -> int:
-        widths = [layer.in_features for layer in self._encoder if isinstance(layer, nn.Linear)]
-        return widths[0] if widths else self.lstm.input_size
-
-    def _check_widths(self) -> None:
-        states = self.lstm.hidden_size * (2 if self.lstm.bidirectional else 1)
-        for layer in self._readout or []:
-            if isinstance(layer, nn.Linear):
-                checks.check_width("readout takes", layer.in_features, "LSTM returns", states)
-                break
-        for layer in reversed(self._encoder):
-            if isinstance(layer, nn.Linear):
-                checks.check_width("encoder returns", layer.out_features, "LSTM takes", self.lstm.input_size)
-                break
+__all__ = ["LRP", "Batch", "Explanation", "Reads"]

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
+from rudder_lrp.lrp.rules import Rules, epsilon
 from rudder_lrp.lstm import State
 
 _Rule = TypeVar("_Rule")
 
 
-def check_lstm(lstm: nn.Module) -> None:
-    """Refuse what is no `nn.LSTM`, and one with a projection.
+def check_recurrent(module: nn.LSTM | nn.GRU, rules: Rules, reads: str) -> None:
+    """Refuse a projection, and for a GRU what it has no equivalent of.
 
     Raises:
-        TypeError, ValueError: naming the remedy.
+        ValueError: naming the remedy.
     """
-    if not isinstance(lstm, nn.LSTM):
-        raise TypeError(f"LRP explains torch.nn.LSTM, got {type(lstm).__name__}; rebuild the model with an nn.LSTM")
-    if lstm.proj_size:
+    if getattr(module, "proj_size", 0):
         raise ValueError(
-            f"LRP supports an LSTM whose hidden state is not projected, got proj_size={lstm.proj_size}; "
+            f"LRP supports an LSTM whose hidden state is not projected, got proj_size={module.proj_size}; "
             "train one with proj_size=0"
         )
+    if not isinstance(module, nn.GRU):
+        return
+    if reads == "cell":
+        raise ValueError("a GRU has no cell state to read out, got reads='cell'; use reads='hidden'")
+    if rules.conserve or rules.linear is not epsilon:
+        raise ValueError("a GRU takes neither conserve nor a linear rule other than epsilon; leave both out")
 
 
 def check_width(what: str, found: int, neighbour: str, expected: int) -> None:
@@ -155,19 +161,146 @@ def check_step(step: int | Tensor | None, lengths: Tensor) -> Tensor:
     return chosen.long().expand(len(lengths))
 
 
-def check_state(lstm: nn.LSTM, state: State | None, inputs: Tensor) -> None:
-    """Refuse initial states that do not fit inputs `[T, B, F]`.
+def check_state(module: nn.LSTM | nn.GRU, state: State | Tensor | None, inputs: Tensor) -> State | None:
+    """Initial states that fit inputs `[T, B, F]`; of a GRU h_0 stands for both.
 
     Raises:
+        TypeError: if it is not what the module takes.
         ValueError: if shape, dtype, device or values do not fit.
     """
     if state is None:
-        return
-    expected = (lstm.num_layers * (2 if lstm.bidirectional else 1), inputs.shape[1], lstm.hidden_size)
-    for name, part in zip(("h_0", "c_0"), state, strict=True):
+        return None
+    if isinstance(state, Tensor) is not isinstance(module, nn.GRU):
+        raise TypeError(f"state must be as {type(module).__name__} takes it, got {type(state).__name__}; convert it")
+    parts = (state, state) if isinstance(state, Tensor) else state
+    expected = (module.num_layers * (2 if module.bidirectional else 1), inputs.shape[1], module.hidden_size)
+    for name, part in zip(("h_0", "c_0"), parts, strict=True):
         if part.shape != expected or part.dtype != inputs.dtype or part.device != inputs.device:
             raise ValueError(
                 f"{name} must be {list(expected)} in {inputs.dtype} on {inputs.device}, got {list(part.shape)} in "
-                f"{part.dtype} on {part.device}; pass the state as to nn.LSTM"
+                f"{part.dtype} on {part.device}; pass the state as to nn.{type(module).__name__}"
             )
         check_finite(name, part)
+    return parts
+
+
+def refuse_options(kind: str, **options: object) -> None:
+    """Refuse options that have no effect.
+
+    Raises:
+        TypeError: naming the first of them.
+    """
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise TypeError(f"{name} has no meaning for {kind}; leave it out")
+
+
+def check_whole_model(model: nn.Module, readout: nn.Module | None) -> None:
+    """Refuse what is no module, and a readout after one that is no recurrent layer.
+
+    Raises:
+        TypeError: naming the remedy.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"LRP explains a torch.nn.Module, got {type(model).__name__}; pass the model itself")
+    if readout is not None:
+        raise TypeError(
+            f"a readout goes with torch.nn.LSTM or torch.nn.GRU, got {type(model).__name__}; pass a whole model alone"
+        )
+    if isinstance(model, nn.RNN):
+        raise TypeError("LRP explains torch.nn.LSTM and torch.nn.GRU, got RNN; rebuild the model with one of these")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside wrappers of `torch.compile` and of data parallelism.
+
+    Raises:
+        TypeError: if it is compiled to TorchScript.
+    """
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        elif isinstance(model, torch.jit.ScriptModule):
+            raise TypeError(
+                f"LRP cannot look into TorchScript, got {type(model).__name__}; pass the nn.Module it was made from"
+            )
+        else:
+            return model
+
+
+def check_precision(model: nn.Module) -> None:
+    """Refuse weights that relevance cannot be divided by with any precision.
+
+    Raises:
+        TypeError: for half precision and quantised weights.
+    """
+    for name, module in model.named_modules():
+        if ".quantized" in type(module).__module__:
+            raise TypeError(f"{name} is quantised ({type(module).__name__}); explain the model before its quantisation")
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"{name} is {parameter.dtype}, supported are float32 and float64; call model.float() first")
+
+
+def check_model_inputs(model: nn.Module, inputs: object) -> list[Tensor]:
+    """The tensors among the inputs of a whole model.
+
+    Raises:
+        TypeError: if they are no tensors or of another precision.
+        ValueError: if there is nothing in them, or NaN.
+    """
+    given = (inputs.data,) if isinstance(inputs, PackedSequence) else inputs
+    parts: list[Any] = list(given) if isinstance(given, tuple | list) else [given]
+    dtypes = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"inputs must be tensors or a PackedSequence, got {type(part).__name__}; convert them")
+        if part.numel() == 0:
+            raise ValueError(f"inputs must not be empty, got shape {list(part.shape)}; pass at least one step")
+        if part.is_floating_point():
+            if dtypes and part.dtype not in dtypes:
+                found = ", ".join(sorted(map(str, dtypes)))
+                raise TypeError(f"inputs are {part.dtype}, the model is {found}; convert one of them")
+            check_finite("inputs", part)
+    return parts
+
+
+def check_output(output: object) -> None:
+    """Refuse an output of a model that is no tensor with one row for each example.
+
+    Raises:
+        TypeError, ValueError: naming the remedy.
+    """
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"the model must return one tensor, got {type(output).__name__}; wrap it in a module that returns the part "
+            "to be explained"
+        )
+    if output.ndim == 0 or not output.is_floating_point():
+        raise ValueError(f"the model must return [B, C], got {output.dtype} of shape {list(output.shape)}; reshape it")
+
+
+def selected(output: Tensor, target: int | Tensor | tuple[int, ...] | None) -> Tensor:
+    """The output where it is to be explained, zero elsewhere, `[B, ...]`.
+
+    Raises:
+        ValueError: if the target does not fit the output.
+    """
+    check_finite("outputs", output)
+    if output.ndim <= 2 and not isinstance(target, tuple):
+        rows = output if output.ndim == 2 else output[:, None]
+        chosen = check_target(target, rows.shape[1], len(rows), rows.device)
+        kept = nn.functional.one_hot(chosen, rows.shape[1]).to(rows.dtype)
+        return (rows * kept).view_as(output)
+    sizes = output.shape[1:]
+    fits = isinstance(target, tuple) and len(target) == len(sizes)
+    if not fits or not all(isinstance(at, int) and 0 <= at < n for at, n in zip(target, sizes, strict=True)):  # type: ignore[arg-type]
+        limits = ", ".join(f"0 to {size - 1}" for size in sizes)
+        raise ValueError(
+            f"target must be a tuple ({limits}) for outputs [B, {', '.join(map(str, sizes))}], got {target}; choose one"
+        )
+    kept = torch.zeros_like(output)
+    kept[(slice(None), *target)] = output[(slice(None), *target)]  # type: ignore[misc]
+    return kept

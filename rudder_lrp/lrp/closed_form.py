@@ -47,14 +47,14 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     if not (account or _needs_all_cells(arrivals, rules)):
-        return Passed(_slab_by_slab(direction, arrivals, rules), None)
+        return _slab_by_slab(direction, arrivals, rules)
     gates = Gates.of(direction, unknown_gates(direction.weights, rules.pays_gates))
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = arrivals.select(c[1:])
-    per_cell = _per_cell(arrivals, c_entered, shares, rules.eps)
+    entering = per_cell(arrivals, c_entered, shares, rules.eps)
     rho = torch.zeros_like(gates.scratch)
-    _scan(gates.f if shares is None else gates.f * shares.kept, per_cell, out=rho)
+    scan(gates.f if shares is None else gates.f * shares.kept, entering, out=rho)
     of_written = gates.written.mul_(rho[1:])
     products = [of_written]
     if shares is not None:
@@ -65,14 +65,14 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     for part, row in zip(s[1:], rows[1:], strict=True):
         inputs += part @ row.weights.W
     inputs.mul_(direction.inputs)
+    initial = torch.zeros_like(rho[0]), rho[0] * direction.initial[1]
     if not account:
-        return Passed(inputs, None)
-    lost = arrivals.total() - per_cell.replace(per_cell.relevance * c_entered).total()
+        return Passed(inputs, None, initial)
+    lost = arrivals.total() - entering.replace(entering.relevance * c_entered).total()
     if shares is not None:
         lost = lost - products[3].sum((0, 2))
         lost += (of_written * (1.0 - shares.i - shares.g) + of_kept * (1.0 - shares.f - shares.kept)).sum((0, 2))
-    initial_cell = (rho[0] * direction.initial[1]).sum(1)
-    return Passed(inputs, _account(s, products, rows, lost, initial_cell, rules.eps))
+    return Passed(inputs, _account(s, products, rows, lost, rules.eps), initial)
 
 
 def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
@@ -80,9 +80,9 @@ def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
     return rules.pays_gates or not (arrivals.at_end or arrivals.per_cell is not None)
 
 
-def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Tensor:
-    """Relevance of the inputs, backward in time, a few steps at once: what they need then stays in the cache."""
-    per_cell = _per_cell(arrivals, direction.last_cell, None, rules.eps)
+def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Passed:
+    """Without an account, backward in time, a few steps at once: what they need then stays in the cache."""
+    entering = per_cell(arrivals, direction.last_cell, None, rules.eps)
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
     unknown = unknown_gates(direction.weights, pays_gates=False)
@@ -91,11 +91,11 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Ten
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)
         gates.scratch[-1] = rho
-        _scan(gates.f, per_cell, out=gates.scratch, start=steps.start)
+        scan(gates.f, entering, out=gates.scratch, start=steps.start)
         s = _divide(gates.written.mul_(gates.scratch[1:]), stabilize(row.z, rules.eps))
         torch.mul(s @ row.weights.W, part.inputs, out=relevance[steps])
         rho = gates.scratch[0]
-    return relevance
+    return Passed(relevance, None, (torch.zeros_like(rho), rho * direction.initial[1]))
 
 
 def _divide(product: Tensor, stable: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def _divide(product: Tensor, stable: Tensor) -> Tensor:
     return torch.div(product, stable, out=stable)
 
 
-def _per_cell(arrivals: Arrivals, c: Tensor, shares: Shares | None, eps: float) -> Arrivals:
+def per_cell(arrivals: Arrivals, c: Tensor, shares: Shares | None, eps: float) -> Arrivals:
     """What enters, for each unit of the cell states `c` that it enters."""
     if arrivals.per_cell is not None:
         # Known without a division, so on the accumulator nothing later counts, not even by rounding.
@@ -125,33 +125,28 @@ def _of_output_gate(arrivals: Arrivals, shares: Shares) -> Tensor:
     return relevance
 
 
-def _scan(f: Tensor, per_cell: Arrivals, out: Tensor, start: int = 0) -> None:
+def scan(f: Tensor, entering: Arrivals, out: Tensor, start: int = 0) -> None:
     """`rho_t = f_{t+1} rho_{t+1} + entering_t`, `[T + 1, B, H]`, in place; row 0 is that of the state before.
 
     Args:
         f: forget gates, `[T, B, H]`.
-        per_cell: what enters.
+        entering: for each unit of the states.
         out: its last row holds what comes from the steps after.
         start: step that the first row of `f` belongs to.
     """
     rows, gates = out.unbind(0), f.unbind(0)
     for t in range(len(f) - 1, -1, -1):
-        per_cell.add_(start + t, rows[t + 1])
+        entering.add_(start + t, rows[t + 1])
         torch.mul(rows[t + 1], gates[t], out=rows[t])
 
 
-def _account(
-    s: list[Tensor], products: list[Tensor], rows: list[Row], lost: Tensor, initial_cell: Tensor, eps: float
-) -> Account:
+def _account(s: list[Tensor], products: list[Tensor], rows: list[Row], lost: Tensor, eps: float) -> Account:
     biases = torch.stack([part @ row.weights.b for part, row in zip(s, rows, strict=True)])
     stabilizer = torch.stack([(part * sign(row.z)).sum(2) * eps for part, row in zip(s, rows, strict=True)])
-    zero = torch.zeros_like(initial_cell)
     return Account(
         steps=(biases + stabilizer).sum(0),
         cell_input_bias=biases[0].sum(0),
         gate_bias=biases[1:].sum((0, 1)),
         stabilizer=stabilizer.sum((0, 1)) + lost,
-        initial_hidden=zero,
-        initial_cell=initial_cell,
-        through_gates=zero + sum(part.sum((0, 2)) for part in products[1:]),
+        through_gates=sum((part.sum((0, 2)) for part in products[1:]), start=torch.zeros_like(lost)),
     )

@@ -68,8 +68,6 @@ class Account(NamedTuple):
     cell_input_bias: Tensor
     gate_bias: Tensor
     stabilizer: Tensor
-    initial_hidden: Tensor
-    initial_cell: Tensor
     through_gates: Tensor
 
 
@@ -80,6 +78,8 @@ class Passed(NamedTuple):
     """Relevance of each input, `[T, B, F]`."""
     account: Account | None
     """Only on demand."""
+    initial: State
+    """Relevance of h_0 and c_0, `[B, H]` each."""
 
 
 class Gates(NamedTuple):

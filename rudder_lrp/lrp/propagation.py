@@ -31,6 +31,7 @@ from rudder_lrp.lrp.direction import (
 )
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
+from rudder_lrp.lstm import State
 
 
 class Factors(NamedTuple):
@@ -64,11 +65,12 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
         return _propagate_in_full(direction, arrivals, rules, account)
     weights = cell_input_weights(direction, rules)
     factors = Factors(_slots_slab_by_slab(direction, rules))
-    Sweep(direction, arrivals, factors, weights.U, conserve=False).run()
+    sweep = Sweep(direction, arrivals, factors, weights.U, conserve=False)
+    sweep.run()
     relevance = torch.empty_like(direction.inputs)
     for steps in slabs(direction.h):
         torch.mul(factors.slots[steps, :, 1] @ weights.W, direction.inputs[steps], out=relevance[steps])
-    return Passed(relevance, None)
+    return Passed(relevance, None, sweep.initial(direction.initial[0]))
 
 
 def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
@@ -101,7 +103,8 @@ def _propagate_in_full(direction: Direction, arrivals: Arrivals, rules: Rules, a
     inputs.mul_(direction.inputs)
     if rules.conserve:
         inputs += torch.stack(sweep.spreads[::-1])
-    return Passed(inputs, _account(s, rows, factors, sweep, direction.initial[0], rules) if account else None)
+    initial = sweep.initial(direction.initial[0])
+    return Passed(inputs, _account(s, rows, factors, sweep, rules) if account else None, initial)
 
 
 def _factors(gates: Gates, c: Tensor, rows: list[Row], shares: Shares | None, rules: Rules, account: bool) -> Factors:
@@ -183,6 +186,10 @@ class Sweep:
                 self.lost.addcmul_(self.cell, self.factors.lost[t])
             torch.mm(rows[t], self.U, out=self.per_hidden)
 
+    def initial(self, h_0: Tensor) -> State:
+        """Relevance of the states before the first step, `[B, H]` each, after the run."""
+        return self.per_hidden * h_0 + self.spread, self.carried
+
     def _enter(self, t: int) -> None:
         torch.addcmul(self.carried, self.h[t], self.per_hidden, out=self.cell)
         if self.conserve:
@@ -213,15 +220,14 @@ class Sweep:
         self.spreads.append(self.spread)
 
 
-def _account(s: Tensor, rows: list[Row], factors: Factors, sweep: Sweep, h_0: Tensor, rules: Rules) -> Account:
-    initial_hidden = (sweep.per_hidden * h_0 + sweep.spread).sum(1)
+def _account(s: Tensor, rows: list[Row], factors: Factors, sweep: Sweep, rules: Rules) -> Account:
     z = torch.stack([row.z for row in rows], dim=2)[:, :, 1:]
     through_gates = (s[:, :, 1:] * stabilize(z, rules.eps)).sum((0, 2, 3))
-    zero = torch.zeros_like(initial_hidden)
+    zero = torch.zeros_like(through_gates)
     if rules.conserve:
-        return Account(s.new_zeros(s.shape[:2]), zero, zero, zero, initial_hidden, sweep.carried.sum(1), through_gates)
+        return Account(s.new_zeros(s.shape[:2]), zero, zero, zero, through_gates)
     assert factors.absorbed is not None
     absorbed = (s * factors.absorbed).sum((2, 3))
     bias = torch.stack([s[:, :, at] @ row.weights.b for at, row in enumerate(rows)]).sum(1)
     stabilizer = absorbed.sum(0) - bias.sum(0) + sweep.lost.sum(1)
-    return Account(absorbed, bias[0], bias[1:].sum(0), stabilizer, initial_hidden, sweep.carried.sum(1), through_gates)
+    return Account(absorbed, bias[0], bias[1:].sum(0), stabilizer, through_gates)

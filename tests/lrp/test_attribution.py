@@ -169,7 +169,7 @@ HEAD = nn.Linear(3, 2)
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: LRP(nn.GRU(2, 3), HEAD), TypeError, "got GRU"),
+        (lambda: LRP(nn.GRU(2, 3), HEAD, reads="cell"), ValueError, "a GRU has no cell state"),
         (lambda: LRP(nn.RNN(2, 3), HEAD), TypeError, "got RNN"),
         (lambda: LRP(nn.LSTM(2, 3, proj_size=2), HEAD), ValueError, "proj_size=2"),
         (lambda: LRP(small(), nn.Conv1d(3, 1, 1)), TypeError, "got Conv1d"),

@@ -1,0 +1,1 @@
+"""Explanations of recurrent models on signals: a benchmark that others made, and recorded speech."""

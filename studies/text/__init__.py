@@ -1,0 +1,1 @@
+"""Which words made the sentiment, and what happens when they are deleted, on real sentences."""
