@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.attribution import CaptumAttribution
 from rudder_lrp.lrp import LRP
-from studies.pieces import record, write
+from studies.pieces import RESULTS, record, write
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Config:
     """Steps of integrated gradients, measured once."""
     longest: int = 10_000
     """Steps of the longest sequence, which is explained once."""
-    output: Path = Path("results/whole_models_speed.json")
+    output: Path = RESULTS
 
 
 class Classifier(nn.Module):
@@ -113,7 +113,7 @@ def main() -> None:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:  # for the peak of its memory
             result[cell] = fresh.submit(measure, cell, config).result()
         print(cell, result[cell], flush=True)
-    write(config.output, result)
+    write(config.output, "whole models", result)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 import tyro
 
 from rudder_lrp.storage import read_tensors, write_tensors
-from studies.pieces import kept, record, write
+from studies.pieces import RESULTS, kept, record, write
 from studies.signals import hidden_markov, japanese_vowels, tables
 from studies.signals.measures import measure
 
@@ -34,7 +34,7 @@ class Options:
     """Test signals of the HMM task, at most."""
     cells: tuple[str, ...] = ("GRU", "LSTM")
     runs: Path = Path("runs/signals")
-    output: Path = Path("results/signals.json")
+    output: Path = RESULTS
     page: Path = Path("docs/signals.md")
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     except (OSError, ImportError) as error:
         sys.exit(f"error: {error}")
     result = record("python scripts/signals.py") | result
-    write(options.output, result)
+    write(options.output, "signals", result)
     tables.fill(options.page, result)
 
 

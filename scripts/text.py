@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 import tyro
 
-from studies.pieces import kept, record, write
+from studies.pieces import RESULTS, kept, record, write
 from studies.text import tables
 from studies.text.corpus import sentences
 from studies.text.study import RECIPES, Settings, measure
@@ -31,7 +31,7 @@ class Options:
     trainings: int = Settings.trainings
     """Of each model; fewer make intervals that say less."""
     runs: Path = Path("runs/text")
-    output: Path = Path("results/text.json")
+    output: Path = RESULTS
     page: Path = Path("docs/text.md")
 
 
@@ -51,7 +51,7 @@ def run(options: Options) -> None:
         for name in RECIPES
     ]
     result = record("python scripts/text.py") | {"settings": asdict(settings), "rows": rows}
-    write(options.output, result)
+    write(options.output, "text", result)
     tables.fill(options.page, result)
 
 

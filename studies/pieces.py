@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studies.versions import environment_versions
+from studies.provenance import commit as commit_of
+from studies.provenance import made_with
 
 
 def kept(folder: Path, name: str, settings: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -30,16 +30,20 @@ def kept(folder: Path, name: str, settings: dict[str, Any], measure: Callable[[]
     return found
 
 
-def record(command: str) -> dict[str, Any]:
-    """What a result file says of its making: command, commit, versions and machine."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    return {"command": command, "commit": commit or "unknown", "versions": environment_versions()}
+RESULTS = Path("results/explanations.json")
+"""What the studies of whole models came to, by study."""
 
 
-def write(path: Path, result: dict[str, Any]) -> None:
-    """One row a line where lists hold rows, five significant digits."""
+def record(command: str, *packages: str) -> dict[str, Any]:
+    """What a result says of its making: command, commit, versions and machine; `packages` matter beside the usual."""
+    return {"command": command, "commit": commit_of()} | made_with(*packages)
+
+
+def write(path: Path, study: str, result: dict[str, Any]) -> None:
+    """Put a study's result into the file, beside those of others; four significant digits."""
+    known = json.loads(path.read_text()) if path.is_file() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(result), indent=1) + "\n")
+    path.write_text(json.dumps(dict(sorted({**known, study: _rounded(result)}.items())), indent=1) + "\n")
     print(f"written to {path}", file=sys.stderr)
 
 

@@ -58,7 +58,7 @@ def main() -> None:
     """Arguments: the part, how often, the seed and the file."""
     part, count = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    path = Path(sys.argv[4] if len(sys.argv) > 4 else "results/attack.json")
+    path = Path(sys.argv[4] if len(sys.argv) > 4 else "tests/attack/measured.json")
     torch.set_num_threads(1)
     logging.disable()
     began = time.time()

@@ -61,7 +61,7 @@ def test_numbers_that_cannot_be_meant_are_refused(options, says) -> None:
 def test_what_would_not_change_a_given_predictor_is_refused(wrapper) -> None:
     env = BUILD[wrapper]()
     spaces = RandomLengths.observation_space, RandomLengths.action_space
-    predictor = ReturnPredictor.for_spaces(*spaces, hidden_size=5)
+    predictor = ReturnPredictor.for_spaces(*spaces, hidden_size=8)
     assert wrapper(env, predictor=predictor).credit.online.predictor is predictor
     with pytest.raises(ValueError, match="hidden_size, structure would not change the predictor that is given"):
-        wrapper(BUILD[wrapper](), predictor=predictor, structure="markov", hidden_size=7)
+        wrapper(BUILD[wrapper](), predictor=predictor, structure="leaky", hidden_size=12)
