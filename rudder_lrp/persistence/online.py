@@ -81,6 +81,6 @@ def _check_shape(checkpoint: Path, saved: ReturnPredictor, own: ReturnPredictor)
         raise ValueError(
             f"the predictor in {checkpoint} has a {found[0]} LSTM of {found[1]} cells on the {found[2]} encoding, this "
             f"one a {wanted[0]} LSTM of {wanted[1]} cells on the {wanted[2]} encoding (members "
-            f"{found[3]}, {wanted[3]}; clock {found[4]}, {wanted[4]}); resume with the predictor's options of the run that "
-            "was saved"
+            f"{found[3]}, {wanted[3]}; clock {found[4]}, {wanted[4]}); resume with the predictor's options of "
+            "the run that was saved"
         )
