@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from rudder_lrp.lrp import LRP, reference
 from rudder_lrp.lrp.rules import Rules, epsilon, signal_takes_all
 from rudder_lrp.lstm import Structure, constrain_
-from studies.versions import environment_versions
+from rudder_lrp.versions import environment_versions
 
 SHAPES = ((64, 200, 32, 64), (256, 200, 32, 64), (64, 1000, 32, 64), (32, 500, 64, 256), (1, 50, 32, 64))
 

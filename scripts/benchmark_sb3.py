@@ -27,7 +27,7 @@ from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from agents.deep.presets import AgentConfig, Credit, build_agent, redistribution_of
 from rudder_lrp.lstm import Structure
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
-from studies.versions import environment_versions
+from rudder_lrp.versions import environment_versions
 
 
 @dataclass(frozen=True)

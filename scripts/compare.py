@@ -1,5 +1,7 @@
 """Train the same agent with several credits over several seeds, side by side, and write one small result file.
 
+For studies of this repository; `rudder-lrp compare` sets one credit against the agent without, at its best discount.
+
     python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output runs/lunar_lander.json
     python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms lrp/accumulator dense none \
         --timesteps 20000 --evaluation-episodes 50 --output results/pendulum.json
@@ -27,7 +29,7 @@ import envs
 from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of
 from agents.deep.runs import RunResult, run
 from rudder_lrp.lstm import Structure
-from studies.versions import environment_versions
+from rudder_lrp.versions import environment_versions
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from typing import Any
 import torch
 import tyro
 
+from rudder_lrp.versions import environment_versions
 from studies.faithfulness import figures, tables
 from studies.faithfulness.study import ArithmeticStudy, SequenceStudy, measure_arithmetic, measure_recipe
-from studies.versions import environment_versions
 
 
 @dataclass(frozen=True)

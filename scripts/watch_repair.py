@@ -24,7 +24,7 @@ import tyro
 
 from agents.tabular.decision import MonteCarlo, QLearning
 from agents.tabular.watch_repair import SHARE, WINDOW, Outcome, credited, uncredited
-from studies.versions import environment_versions
+from rudder_lrp.versions import environment_versions
 
 
 @dataclass(frozen=True)
