@@ -36,7 +36,11 @@ class DelayedReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Step, and pay what is owed if it is time."""
+        """Step, and pay what is owed if it is time.
+
+        Raises:
+            ValueError: if the environment pays a reward that is not finite.
+        """
         observation, earned, terminated, truncated, info = self.env.step(action)
         reward = float(earned)
         if not np.isfinite(reward):

@@ -28,11 +28,13 @@ class Switches(gym.Env):
     action_space = spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
+        """Show the first switch."""
         super().reset(seed=seed)
         self.count, self.right, self.way = 0, 0, int(self.np_random.integers(2))
         return self._observation(), {}
 
     def step(self, action):
+        """Set the switch, and show the next."""
         self.right += int(action == self.way)
         self.count += 1
         self.way = int(self.np_random.integers(2))

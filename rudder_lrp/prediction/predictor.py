@@ -246,7 +246,7 @@ class ReturnPredictor(nn.Module):
         return float(self.in_return_units(self.readout.bias.detach()))
 
     def in_return_units(self, predictions: Tensor) -> Tensor:
-        """Undo the normalisation of the return; float64, since a return may be large beside what it varies by."""
+        """Undo the normalisation of the return, of predictions `[...]`; float64, since a return may be large beside what it varies by."""
         return self.return_mean + self.return_scale * predictions.double()
 
     def rescale_(self, mean: float, scale: float) -> None:
