@@ -127,14 +127,15 @@ def start_table(record: dict) -> str:
         mean, low, high = record["verdict"][interval]
         rows.append(f"| {arm} | {record['discounts'][arm]:g} | {runs} | {mean:.1f} [{low:.1f}, {high:.1f}] |")
     seconds, versions = record["processor_seconds"], record["versions"]
+    probability = record["verdict"]["probability"]
     return "\n".join(
         [
             *rows,
             f"\n> {record['sentence']}\n",
-            f"Probability that a run with credit is better: {record['verdict']['probability']:.2f}. Tuning and all runs of",
+            f"Probability that a run with credit is better: {probability:.2f}. Tuning and all runs of",
             f"{record['timesteps']:,} steps took {seconds:.0f} s of processor time ({versions['machine']}; torch",
-            f"{versions['torch']}, stable-baselines3 {versions['stable-baselines3']}), which is {seconds / 2:.0f} s on two",
-            "idle cores; `results/start.json` has the runs.",
+            f"{versions['torch']}, stable-baselines3 {versions['stable-baselines3']}),",
+            f"which is {seconds / 2:.0f} s on two idle cores; `results/start.json` has the runs.",
         ]
     )
 
