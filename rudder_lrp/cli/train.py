@@ -23,7 +23,7 @@ from rudder_lrp.cli.saving import ModelCheckpoints, saved_model
 from rudder_lrp.cli.tensorboard import RunDescription
 from rudder_lrp.sb3 import RedistributionCallback, resume
 
-_EVALUATION_SEED = 10_000
+_EVALUATION_SEED, _STEPS = 10_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Train:
     """Train an agent on delayed reward, with or without credit."""
 
     agent: Annotated[AgentConfig, tyro.conf.arg(name="")] = field(default_factory=AgentConfig)
-    timesteps: int = 100_000
-    """Environment steps in all, those before a resume included."""
+    timesteps: int | None = None
+    """Environment steps in all, those before a resume included; by default what --algo-file says, else 100,000."""
     logdir: Path = Path("runs")
     """The run gets a numbered folder of its own in here, for TensorBoard, model, predictor and checkpoints."""
     resume: Path | None = None
@@ -43,6 +43,11 @@ class Train:
     """Episodes played after training, and by the random policy."""
     threads: int = 1
     """Threads of PyTorch; where other processes want the same cores, more than one wait for each other."""
+
+    @property
+    def total(self) -> int:
+        """Environment steps in all."""
+        return self.timesteps or self.agent.zoo.n_timesteps or _STEPS
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,7 +66,7 @@ def train(options: Train) -> Path:
     config = options.agent
     model = build_agent(config)
     before = 0 if folder is None else _go_on(folder, model, config)
-    if before >= options.timesteps:
+    if before >= options.total:
         raise ValueError(f"{folder} has {before:,} steps already; give --timesteps more than that")
     if folder is None:
         folder = new_run(options.logdir, run_name(config))
@@ -69,7 +74,7 @@ def train(options: Train) -> Path:
     print(
         f"{config.env}, {describe_delay(config.env, config.delay)}: {config.algo} "
         f"{'without credit' if config.credit is Credit.NONE else f'with {config.credit} credit'}, "
-        f"{options.timesteps - before:,} steps, to {folder}",
+        f"{options.total - before:,} steps, to {folder}",
         flush=True,
     )
     returns = _learn(options, model, folder)
@@ -92,7 +97,7 @@ def _begun(options: Train) -> tuple[Path | None, Train]:
         return None, options
     folder = options.resume.resolve()
     settings = read_settings(folder, Train)
-    return folder, replace(settings, timesteps=options.timesteps, threads=options.threads)
+    return folder, replace(settings, timesteps=options.timesteps or settings.total, threads=options.threads)
 
 
 def _go_on(folder: Path, model: BaseAlgorithm, config: AgentConfig) -> int:
@@ -114,11 +119,11 @@ def _go_on(folder: Path, model: BaseAlgorithm, config: AgentConfig) -> int:
 
 def _learn(options: Train, model: BaseAlgorithm, folder: Path) -> TrueReturns:
     config, returns = options.agent, TrueReturns()
-    bar = ProgressBar(returns, options.timesteps)
+    bar = ProgressBar(returns, options.total)
     callbacks = [returns, bar, RunDescription(config, returns), _saving(options, folder)]
     model.set_logger(configure(str(folder), ["tensorboard"]))
     try:
-        remaining = options.timesteps - model.num_timesteps
+        remaining = options.total - model.num_timesteps
         model.learn(remaining, callback=callbacks, reset_num_timesteps=model.num_timesteps == 0)
     except (ValueError, TypeError) as error:  # none of the options: what the environment did on the way
         raise RuntimeError(f"training in {folder} failed after {model.num_timesteps:,} steps") from error
@@ -128,7 +133,7 @@ def _learn(options: Train, model: BaseAlgorithm, folder: Path) -> TrueReturns:
         model.save(folder / "model")
         raise Interrupted(
             f"interrupted after {model.num_timesteps:,} steps; saved in {folder}, "
-            f"and rudder-lrp train --resume {folder} --timesteps {options.timesteps} goes on from there"
+            f"and rudder-lrp train --resume {folder} --timesteps {options.total} goes on from there"
         ) from None
     model.save(folder / "model")
     return returns

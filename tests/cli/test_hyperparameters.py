@@ -6,11 +6,12 @@ from torch import nn
 
 from rudder_lrp.cli.agent import AgentConfig, Credit, build_agent
 from rudder_lrp.cli.hyperparameters import check_arguments, parse_assignments, read_zoo_file
+from rudder_lrp.cli.train import Train
 
 ZOO = """
 LunarLander-v3: &defaults
   n_envs: 3
-  n_timesteps: !!float 1e5
+  n_timesteps: !!float 5e4
   policy: 'MlpPolicy'
   learning_rate: lin_2e-4
   clip_range: 0.1
@@ -44,7 +45,8 @@ def test_a_file_of_rl_zoo_makes_the_agent_it_describes(zoo_file) -> None:
     assert model.get_vec_normalize_env() is not None
     assert any(isinstance(part, nn.ReLU) for part in model.policy.modules())
     assert model.ent_coef == 0.0  # nothing of what was chosen here remains
-    assert AgentConfig("CartPole-v1", algo_file=zoo_file).zoo.n_timesteps == 100_000
+    assert Train(AgentConfig("CartPole-v1", algo_file=zoo_file)).total == 50_000
+    assert Train(AgentConfig("CartPole-v1", algo_file=zoo_file), timesteps=7).total == 7
 
 
 def test_with_credit_rewards_are_not_normalised_above_the_wrapper(zoo_file) -> None:
