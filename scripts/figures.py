@@ -1,6 +1,6 @@
 """Makes the pictures of the pages: curves, a timeline, and screenshots of TensorBoard and of the site in Chromium.
 
-    python scripts/figures.py --comparison runs/latest --run runs/KeyToDoor-v0_PPO_lrp_1
+    python scripts/figures.py --comparison runs/latest --run runs/KeyToDoor-v0_PPO_lrp_1 --seed 1 --site
 
 The comparison is that of `rudder-lrp compare`, the run one of `rudder-lrp train --env rudder_lrp/KeyToDoor-v0`. Needs
 Chromium with its driver, and `pip install "rudder-lrp[browser,docs]"`.
@@ -41,6 +41,8 @@ class Options:
     """Folder of a comparison; its curves, its numbers and its TensorBoard go to the page Start."""
     run: Path | None = None
     """Folder of a run with credit; one of its episodes goes to the page on how credit works."""
+    seed: int = 0
+    """Of that episode."""
     site: bool = False
     """Whether to build the site and look at it."""
     seconds: float = 25.0
@@ -153,7 +155,7 @@ def main(options: Options) -> None:
         tell_of_comparison(options.comparison)
         look_at_tensorboard(options.comparison, options.seconds)
     if options.run is not None:
-        explain(Explain(run=options.run, output=FIGURES / "credit_timeline.png"))
+        explain(Explain(run=options.run, seed=options.seed, output=FIGURES / "credit_timeline.png"))
     if options.site:
         look_at_site(options.seconds)
 

@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 
 
 class Switches(gym.Env):
-    """Thirty switches, one after the other; each shows which of two ways is right; all are paid at the end."""
+    """A hundred switches, one after the other; each shows which of two ways is right; all are paid at the end."""
 
     observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -38,11 +38,11 @@ class Switches(gym.Env):
         self.right += int(action == self.way)
         self.count += 1
         self.way = int(self.np_random.integers(2))
-        over = self.count == 30
+        over = self.count == 100
         return self._observation(), float(self.right) if over else 0.0, over, False, {}
 
     def _observation(self):
-        return np.array([2.0 * self.way - 1.0, self.count / 30], dtype=np.float32)
+        return np.array([2.0 * self.way - 1.0, self.count / 100], dtype=np.float32)
 
 
 def curve(seed: int, with_credit: bool) -> list[tuple[int, float]]:
@@ -60,6 +60,6 @@ curves = {
     for arm, with_credit in (("with credit", True), ("without", False))
 }
 for arm, runs in curves.items():
-    print(f"{arm}: {', '.join(f'{run[-1][1]:.1f}' for run in runs)} of 30 at the end")
+    print(f"{arm}: {', '.join(f'{run[-1][1]:.1f}' for run in runs)} of 100 at the end")
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/figures")
-draw_curves(curves, "thirty switches, paid at the end", folder / "tutorial_environment.png")
+draw_curves(curves, "a hundred switches, paid at the end", folder / "tutorial_environment.png")

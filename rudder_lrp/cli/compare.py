@@ -221,8 +221,10 @@ def _print_table(
 ) -> None:
     env = environment_factory(options.agent.env, options.agent.delay)()
     labels = outcome_labels(env)
-    table = Table(box=None, title="true return of the last 100 training episodes", title_justify="left")
-    for column in ("", "discount", "seed by seed", "interquartile mean [95 %]", *_outcome_columns(runs, env), "s"):
+    table = Table(
+        box=None, title="true return of the last 100 training episodes, interquartile mean [95 %]", title_justify="left"
+    )
+    for column in ("", "discount", "seed by seed", "mean", *_outcome_columns(runs, env), "s"):
         table.add_column(column)
     for arm, interval in zip(runs, (None, None) if verdict is None else (verdict.ours, verdict.theirs), strict=True):
         of_arm = runs[arm].values()
@@ -230,7 +232,7 @@ def _print_table(
         table.add_row(
             arm,
             f"{chosen[arm]:g}",
-            " ".join(f"{run.final_return:.1f}" for run in of_arm),
+            " ".join(f"{run.final_return:.4g}" for run in of_arm),
             "-" if interval is None else f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
             *(f"{np.mean([one[name] for one in shares]):.2f}" for name in _outcome_columns(runs, env)),
             f"{np.mean([run.seconds for run in of_arm] or [0]):.0f}",

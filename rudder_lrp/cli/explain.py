@@ -101,6 +101,6 @@ def _print_table(shown: Timeline, rows: int) -> None:
     print(f"{'step':>5} {'credit':>9} {'true':>9} {'predicted':>9}  action, and where the credit comes from")
     for step in shown.strongest_steps(rows):
         print(
-            f"{step:>5} {shown.redistributed[step]:>+9.3f} {shown.rewards[step]:>+9.3f} "
+            f"{step:>5} {shown.credit[step]:>+9.3f} {shown.rewards[step]:>+9.3f} "
             f"{shown.predictions[step]:>9.3f}  {strongest_features(shown, step)}"
         )

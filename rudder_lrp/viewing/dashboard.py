@@ -33,8 +33,7 @@ _LAYOUT = {
     "learning": {
         "true return": ["Multiline", ["rollout/ep_rew_mean"]],
         "true return, with and without credit": ["Multiline", ["comparison/.*"]],
-        "length of episodes": ["Multiline", ["rollout/ep_len_mean"]],
-        "outcomes": ["Multiline", ["outcomes/.*"]],
+        "outcomes that the environment names": ["Multiline", ["outcomes/.*"]],
     },
     "predictor": {
         "how far it is trusted": ["Multiline", ["credit/q", "credit/explained_variance", "credit/foreseen"]],

@@ -44,9 +44,15 @@ class Timeline:
     images: Sequence[tuple[Array, Array]] = ()
     """Of each image that is observed, brightness and relevance `[T, rows, columns]`."""
 
+    @property
+    def credit(self) -> Array:
+        """What each step gets beyond what it was paid at once, `[T]`; the last step's own reward is what comes late."""
+        beyond: Array = self.redistributed - np.append(self.rewards[:-1], 0.0)
+        return beyond
+
     def strongest_steps(self, count: int) -> list[int]:
         """The steps with most credit, either way, the strongest first."""
-        return [int(step) for step in np.argsort(-np.abs(self.redistributed), kind="stable")[:count]]
+        return [int(step) for step in np.argsort(-np.abs(self.credit), kind="stable")[:count]]
 
 
 def strongest_features(timeline: Timeline, step: int, count: int = 3) -> str:
@@ -139,7 +145,9 @@ def _draw_outlook(axes: Axes, timeline: Timeline) -> None:
 
 
 def _draw_sources(axes: Axes, labels: Sequence[str], rows: Array) -> None:
-    limit = float(np.quantile(np.abs(rows), 0.995)) or float(np.abs(rows).max()) or 1.0
+    # What was paid at once is no news, and would drown the rest.
+    late = np.abs([row for label, row in zip(labels, rows, strict=True) if label != "paid"])
+    limit = float(np.quantile(late, 0.995)) or float(late.max()) or 1.0
     axes.imshow(rows, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest", origin="upper")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_title("where it comes from: blue +, red \N{MINUS SIGN}; columns sum to it", fontsize=8, loc="left", pad=3)
@@ -160,7 +168,7 @@ def _draw_frames(figure: SubFigure, timeline: Timeline) -> None:
 
 def _name_strongest(figure: SubFigure, timeline: Timeline) -> None:
     lines = [
-        f"step {step}: {timeline.redistributed[step]:+.3g} ({strongest_features(timeline, step, 2)})"
+        f"step {step}: {timeline.credit[step]:+.3g} ({strongest_features(timeline, step, 2)})"
         for step in timeline.strongest_steps(_NAMED)
     ]
     figure.text(0.02, 0.95, "\n".join(["most credit:", *lines]), fontsize=7.5, va="top", linespacing=1.4)
