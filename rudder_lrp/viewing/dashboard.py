@@ -14,7 +14,7 @@ with and without credit stand in the same chart.
 
 **Is the credit to be trusted?** `credit/explained_variance`: how much of what comes late the predictor explains on
 episodes it was not trained on. 1 is all, 0 is no better than the mean. `credit/q` is the weight of the redistributed
-reward in what the agent gets: below the threshold it is 0, and the agent gets the environment's own reward.
+reward in what the agent gets; the rest is the environment's own reward.
 
 **Where did the reward go?** `credit/steps_moved_back`: by how many steps the reward moved towards the beginning.
 `credit/residual` is what the prediction missed of the return, left to the last step: it should be small beside
