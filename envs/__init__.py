@@ -11,7 +11,6 @@ from envs.charge_discharge import ChargeDischarge
 from envs.choice import Choice
 from envs.coin import Coin
 from envs.credit import OptimalReward, optimal_redistribution
-from envs.delayed_reward import DelayedReward
 from envs.finite import FiniteEnv
 from envs.harvest import Harvest
 from envs.key_to_door import KeyToDoor
@@ -21,6 +20,7 @@ from envs.trace_back import TraceBack
 from envs.umbrella import Umbrella
 from envs.ventures import Ventures
 from envs.watch_repair import WatchRepair
+from rudder_lrp.delayed_reward import DelayedReward
 
 __all__ = [
     "IDS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -158,6 +158,8 @@ class KeyToDoor(gym.Env[NDArray[np.float32], int]):
         apple_values: range that the episode's apple value is drawn from.
         door_reward: with the key.
     """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "outcomes": {"paid": "door paid", "key": "key taken"}}
 
     def __init__(
         self,

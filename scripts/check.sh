@@ -7,4 +7,5 @@ ruff format --check .
 ruff check .
 mypy
 lint-imports
+mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
 python -m pytest -n 2 -m "not slow"

@@ -1,5 +1,7 @@
 """Train the same agent with several credits over several seeds, side by side.
 
+For studies of this repository; `rudder-lrp compare` sets one credit against the agent without, at its best discount.
+
     python scripts/compare.py --env LunarLander-v3 --timesteps 300000 --seeds 5 --output runs/lunar_lander.jsonl
     python scripts/compare.py --env Pendulum-v1 --algo SAC --n-envs 1 --arms lrp/accumulator dense none \
         --timesteps 20000 --evaluation-episodes 50

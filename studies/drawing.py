@@ -17,7 +17,17 @@ def save(figure: Figure, path: Path, dpi: int = 110) -> None:
     figure.savefig(drawn, dpi=dpi)
     path.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(drawn) as picture:
-        few = picture.convert("RGB").quantize(
-            _COLORS, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
-        )
-        few.save(path, optimize=True)
+        _few_colors(picture).save(path, optimize=True)
+
+
+def reduce(path: Path) -> None:
+    """The same for a picture that is there; one with a palette stays as it is."""
+    with Image.open(path) as picture:
+        if picture.mode != "P":
+            _few_colors(picture).save(path, optimize=True)
+
+
+def _few_colors(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGB").quantize(
+        _COLORS, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+    )

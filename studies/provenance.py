@@ -11,6 +11,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from rudder_lrp.versions import processor
+
 FIELDS = ("command", "commit", "versions", "machine")
 """Of every row of every result table."""
 
@@ -29,7 +31,7 @@ def provenance(*packages: str) -> dict[str, str]:
 def made_with(*packages: str) -> dict[str, str]:
     """Versions and machine of this process; no host name, no path."""
     versions = [f"python {platform.python_version()}", *(f"{name} {version(name)}" for name in (*_PACKAGES, *packages))]
-    return {"versions": ", ".join(versions), "machine": f"{os.cpu_count()} cores, {_processor()}"}
+    return {"versions": ", ".join(versions), "machine": f"{os.cpu_count()} cores, {processor()}"}
 
 
 def command() -> str:
@@ -58,12 +60,3 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()

@@ -39,7 +39,7 @@ TABULAR_ROWS = {
     },
 }
 COSTS = {
-    "README.md": {
+    "docs/results.md": {
         "alone": "PPO alone",
         "causal": "causal credit (Markov)",
         "causal, leaky": "causal LRP credit (leaky)",
@@ -252,11 +252,11 @@ def repair_times(folder: Path) -> str:
 
 
 PAGES = {
-    "README.md": Page(
+    "docs/results.md": Page(
         {
             "watch repair": repair_times,
             "deep agents": deep_agents,
-            "cost": partial(costs, page="README.md"),
+            "cost": partial(costs, page="docs/results.md"),
             "learning times": learning_times,
         },
         {

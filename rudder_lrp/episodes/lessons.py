@@ -104,6 +104,9 @@ class LessonBuffer:
         holdout_every: one lesson of this many is held out.
         holdout_capacity: how many of the latest held-out lessons are kept.
         seed: of the draws.
+
+    Raises:
+        ValueError: if a capacity is too small.
     """
 
     def __init__(self, capacity: int = 512, holdout_every: int = 5, holdout_capacity: int = 64, seed: int = 0) -> None:

@@ -56,7 +56,11 @@ def explain_file(
 
 
 def load_model(source: str | Path) -> nn.Module:
-    """A model from a `.pt2` file or from `module:factory`; see `explain_file`."""
+    """A model from a `.pt2` file or from `module:factory`; see `explain_file`.
+
+    Raises:
+        ValueError: if it is neither, or would have to be unpickled.
+    """
     path = Path(source)
     if path.suffix == ".pt2":
         return load_exported(path)
@@ -72,7 +76,11 @@ def load_model(source: str | Path) -> nn.Module:
 
 
 def load_arrays(source: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of numbers from an `.npz` file; see `explain_file`."""
+    """Arrays of numbers from an `.npz` file; see `explain_file`.
+
+    Raises:
+        ValueError: if it is no such file, or holds something else than numbers.
+    """
     path = Path(source)
     if path.suffix != ".npz":
         raise ValueError(f"data must be an .npz file, got {path.name!r}; save them by numpy.savez")

@@ -66,7 +66,11 @@ def log_softmax(call: Call) -> Any:
 
 
 def embedding(call: Call) -> Tensor:
-    """A table of vectors: relevance of a vector is that of the number that chose it."""
+    """A table of vectors: relevance of a vector is that of the number that chose it.
+
+    Raises:
+        ValueError: if a token has no vector.
+    """
     options = call.arguments()
     indices: Tensor = options["input"] if "input" in options else options["indices"]
     weight: Tensor = options["weight"]

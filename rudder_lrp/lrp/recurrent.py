@@ -81,7 +81,11 @@ class RecurrentLRP:
         step: int | Tensor | None = None,
         relevance: Tensor | PackedSequence | None = None,
     ) -> tuple[Batch, Ledger | None]:
-        """Relevance shaped like the inputs and, on demand, the ledger; see `LRP.attribute`."""
+        """Relevance shaped like the inputs and, on demand, the ledger; see `LRP.attribute`.
+
+        Raises:
+            ValueError: if an argument does not fit the model or the inputs.
+        """
         asked = Asked(target, state, step, relevance)
         if isinstance(inputs, PackedSequence):
             if lengths is not None:

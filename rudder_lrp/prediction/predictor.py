@@ -172,7 +172,7 @@ class ReturnPredictor(nn.Module):
         return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features))), steps)
 
     def with_clock(self, encoded: Tensor, steps: Tensor | None = None) -> Tensor:
-        """Add the clock to encoded features, see `inputs`."""
+        """Add the clock to encoded features `[..., T, F]`, see `inputs`."""
         if steps is None:
             steps = torch.arange(encoded.shape[-2], device=encoded.device)
         read = self.clock(steps).to(encoded.dtype)
@@ -249,7 +249,7 @@ class ReturnPredictor(nn.Module):
         return float(self.in_return_units(self.readout.bias.detach()))
 
     def in_return_units(self, predictions: Tensor) -> Tensor:
-        """Undo the normalisation of the return; float64, since a return may be large beside what it varies by."""
+        """Undo the normalisation of predictions `[...]`; float64, for returns may be large beside what they vary by."""
         return self.return_mean + self.return_scale * predictions.double()
 
     def rescale_(self, mean: float, scale: float) -> None:

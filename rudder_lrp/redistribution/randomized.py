@@ -19,7 +19,11 @@ from rudder_lrp.redistribution.base import Redistributor, Residual
 
 @dataclass(frozen=True)
 class RandomizedConfig:
-    """How the reward model is built and trained; the defaults are those of Ren et al. 2022."""
+    """How the reward model is built and trained; the defaults are those of Ren et al. 2022.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
 
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Units of the hidden layers."""

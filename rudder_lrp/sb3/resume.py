@@ -69,7 +69,11 @@ def save_checkpoint(folder: str | Path, model: BaseAlgorithm, *, replay_buffer: 
 
 
 def write_checkpoint(run: RunFolder, model: BaseAlgorithm, *, replay_buffer: bool = False) -> Path:
-    """Write a checkpoint of a model into the folder of its run; see `save_checkpoint`."""
+    """Write a checkpoint of a model into the folder of its run; see `save_checkpoint`.
+
+    Raises:
+        ValueError: if there is no replay buffer to save, or the pipeline is not the one that was resumed.
+    """
     env = model.get_env()
     assert env is not None
     if replay_buffer and not isinstance(model, OffPolicyAlgorithm):

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rudder_lrp.episodes.episode import Array
+from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import last_valid
-from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution import LRPRedistributor, PredictorRedistributor, Redistributor
+from rudder_lrp.redistribution import PredictorRedistributor, Redistributor
+from rudder_lrp.redistribution.uncertainty import shrunk
+from rudder_lrp.viewing.credit_map import credit_map
 from rudder_lrp.viewing.metrics import steps_moved_back
-from rudder_lrp.viewing.tensorboard import Timeline
+from rudder_lrp.viewing.tensorboard import NOT_FEATURES, Timeline
 
 
 def relevance_leak(redistributor: Redistributor, batch: LessonBatch) -> float:
@@ -53,25 +56,74 @@ def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> di
     }
 
 
-def feature_relevance(predictor: ReturnPredictor, lesson: Lesson) -> Array:
-    """LRP relevance `[T, F + 1]` of features and clock for what is predicted to be outstanding at the end."""
-    batch = LessonBatch.collate([lesson])
-    explanation = LRPRedistributor(predictor).explain(batch.features, batch.lengths)
-    return (predictor.return_scale * explanation.inputs)[0].numpy()
-
-
 def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
     """All that is worth drawing of one episode; without a predictor, the features of a step are one."""
     batch = LessonBatch.collate([lesson])
     with torch.no_grad():
         predictions = redistributor.predictions(batch.features, batch.lengths)[0].numpy()
-        relevance, names = redistributor.contributions(batch.features, batch.lengths)[0].numpy()[:, None], ["step"]
-    if isinstance(redistributor, PredictorRedistributor):
-        relevance, names = feature_relevance(redistributor.predictor, lesson), redistributor.predictor.input_names
+    redistributed = redistributor.redistribute([lesson])[0]
+    names, rows = _sources(redistributor, lesson, redistributed)
     return Timeline(
         rewards=lesson.rewards,
-        redistributed=redistributor.redistribute([lesson])[0],
+        redistributed=redistributed,
         predictions=predictions + np.cumsum(redistributor.kept(lesson)),
-        relevance=relevance,
+        relevance=rows,
         feature_names=names,
+        actions=_actions(redistributor.features, lesson.features),
+        images=_images(redistributor.features, lesson.features, rows),
     )
+
+
+def _sources(redistributor: Redistributor, lesson: Lesson, credit: Array) -> tuple[list[str], Array]:
+    """What the credit of each step consists of: the features, and all that is none, `[T, F + 5]`.
+
+    Without a predictor the features of a step earn together, and there is one row, `[T, 1]`.
+    """
+    if not isinstance(redistributor, PredictorRedistributor):
+        return ["step"], credit[:, None]
+    batch = LessonBatch.collate([lesson])
+    parts = credit_map(redistributor, batch.features, batch.lengths)
+    parts = parts.weighted(_handed_out(redistributor, batch))
+    expected = np.zeros(len(lesson))
+    expected[0] = redistributor.predictor.expected_return
+    known = np.column_stack(
+        [
+            parts.features[0].double().numpy(),
+            parts.memory[0].double().numpy(),
+            parts.bias[0].double().numpy(),
+            lesson.paid,
+            expected,
+        ]
+    )
+    names = [*redistributor.predictor.input_names, *NOT_FEATURES]
+    return names, np.column_stack([known, credit - known.sum(axis=1)])
+
+
+@torch.no_grad()
+def _handed_out(redistributor: PredictorRedistributor, batch: LessonBatch) -> Tensor:
+    """Share of each contribution `[B, T]` that is handed out; what the predictor's members do not agree on is not."""
+    contributions = redistributor.contributions(batch.features, batch.lengths).double()
+    handed = shrunk(contributions, redistributor.deviation(batch.features, batch.lengths))
+    return torch.where(contributions == 0.0, torch.zeros_like(handed), handed / contributions)
+
+
+def _actions(encoding: TransitionFeatures, features: Array) -> list[str]:
+    """The action of each step in words: the name of what was chosen, or the numbers."""
+    columns = [at for at, name in enumerate(encoding.names) if name.startswith("action")]
+    names = [encoding.names[at].removeprefix("action") for at in columns]
+    if any("=" in name for name in names):
+        return [
+            " ".join(name.lstrip("=") for name, on in zip(names, row[columns], strict=True) if on) for row in features
+        ]
+    return [" ".join(f"{value:+.2g}" for value in row[columns][:4]) for row in features]
+
+
+def _images(encoding: TransitionFeatures, features: Array, relevance: Array) -> list[tuple[Array, Array]]:
+    """Of each image of the observation, the grid `[T, rows, columns]` of its brightness and that of its relevance."""
+    found = []
+    for image in encoding.images:
+        grids = [relevance[:, start : start + int(np.prod(image.shape))] for start in image.starts]
+        seen = features[:, image.starts[0] : image.starts[0] + int(np.prod(image.shape))]
+        shape = len(features), *image.shape
+        found.append((seen.reshape(shape).mean(axis=3), np.sum(grids, axis=0).reshape(shape).sum(axis=3)))
+    return found

@@ -1,4 +1,7 @@
-"""What a person looks at: one episode's timeline, and the heat map of features over time."""
+"""What a person looks at: one episode's timeline, with what the credit of each step comes from.
+
+Drawn to be read at the size of a card in TensorBoard, which is some 330 pixels wide.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from rudder_lrp.episodes.episode import Array
-from rudder_lrp.viewing.metrics import mean_credit_step
 
-_TRUE, _REDISTRIBUTED, _PREDICTED = "#555555", "#0b6e4f", "#1f5fa8"
+_PAID, _CREDIT, _OUTLOOK = "#444444", "#0b6e4f", "#1f5fa8"
+_WIDTH, _DPI = 4.2, 200
+_NAMED = 3  # steps that are named, and frames that are shown
+
+NOT_FEATURES = ("memory", "bias", "paid", "expected before", "left over")
+"""What the credit of a step holds beside its features: of earlier steps, of the network's biases, paid at the step by
+the environment, predicted before anything had happened (at the first step), and what the prediction missed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,56 +36,100 @@ class Timeline:
     predictions: Array
     """Predicted return after each step, `[T]`."""
     relevance: Array | None = None
-    """Of each feature at each step, `[T, F]`."""
+    """What the redistributed reward of each step consists of, `[T, F]`; the rows sum to it."""
     feature_names: Sequence[str] = ()
-    """Names of the F features."""
+    """Names of the F parts."""
+    actions: Sequence[str] = ()
+    """What was done at each step, in words."""
+    images: Sequence[tuple[Array, Array]] = ()
+    """Of each image that is observed, brightness and relevance `[T, rows, columns]`."""
+
+    @property
+    def credit(self) -> Array:
+        """What each step gets beyond what it was paid at once, `[T]`; the last step's own reward is what comes late."""
+        beyond: Array = self.redistributed - np.append(self.rewards[:-1], 0.0)
+        return beyond
+
+    def strongest_steps(self, count: int) -> list[int]:
+        """The steps with most credit, either way, the strongest first."""
+        return [int(step) for step in np.argsort(-np.abs(self.credit), kind="stable")[:count]]
 
 
-def draw_timeline(timeline: Timeline, title: str = "", most_features: int = 12) -> Figure:
-    """Draw rewards, prediction and, if there is any relevance, its heat map below each other over time.
+def strongest_features(timeline: Timeline, step: int, count: int = 3) -> str:
+    """A step's action, and the features that count most in its credit, in words."""
+    done = [f"action {timeline.actions[step]}"] if timeline.actions else []
+    if timeline.relevance is None:
+        return ", ".join(done)
+    row = timeline.relevance[step] * [name not in NOT_FEATURES for name in timeline.feature_names]
+    strongest = [at for at in np.argsort(-np.abs(row), kind="stable")[:count] if row[at]]
+    return ", ".join(done + [f"{timeline.feature_names[at]} {row[at]:+.2g}" for at in strongest])
+
+
+def grouped(relevance: Array, names: Sequence[str], most: int) -> tuple[list[str], Array]:
+    """The rows of a heat map, those with most absolute relevance, the rest as one: `[rows, T]` with the same sums."""
+    order = np.argsort(-np.abs(relevance).sum(axis=0), kind="stable")
+    shown, rest = order[:most], order[most:]
+    rest = rest[np.abs(relevance[:, rest]).sum(axis=0) > 0]
+    labels, rows = [names[at] for at in shown], relevance[:, shown].T
+    if len(rest):
+        labels.append(f"{len(rest)} others")
+        rows = np.vstack([rows, relevance[:, rest].sum(axis=1)])
+    return labels, rows
+
+
+def draw_timeline(timeline: Timeline, title: str = "", most_features: int = 6) -> Figure:
+    """Draw reward, outlook and, on the same axis, where the credit of each step comes from; then name the strongest.
 
     Args:
         timeline: the episode.
         title: of the figure; what is shown is said below it.
-        most_features: rows of the heat map, those with most absolute relevance.
+        most_features: rows of the heat map, those with most absolute relevance; all others share one more.
     """
-    rows = 2 if timeline.relevance is None else 3
-    figure = Figure(figsize=(9.0, 2.2 * rows + 1.0), layout="constrained")
+    with_frames = bool(timeline.images)
+    figure = Figure(figsize=(_WIDTH, 4.6 + 1.5 * with_frames), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    figure.suptitle(f"{title}\n{_summary(timeline)}".strip(), fontsize=11)
-    _draw_rewards(axes[0], timeline)
-    _draw_predictions(axes[1], timeline)
-    if timeline.relevance is not None:
-        _draw_relevance(axes[2], timeline.relevance, timeline.feature_names, most_features)
-    axes[-1].set_xlabel("step of the episode")
+    figure.suptitle(f"{title}\n{_summary(timeline)}".strip(), fontsize=9)
+    grid = figure.add_gridspec(2 + with_frames, 1, height_ratios=[3.6, *([1.4] if with_frames else []), 0.75])
+    _draw_over_time(figure.add_subfigure(grid[0]), timeline, most_features)
+    if with_frames:
+        _draw_frames(figure.add_subfigure(grid[1]), timeline)
+    _name_strongest(figure.add_subfigure(grid[1 + with_frames]), timeline)
     return figure
 
 
+def _draw_over_time(figure: SubFigure, timeline: Timeline, most_features: int) -> None:
+    rows = 2 if timeline.relevance is None else 3
+    heights = [1.2, 0.9, 1.4][:rows]
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    _draw_rewards(axes[0], timeline)
+    _draw_outlook(axes[1], timeline)
+    if timeline.relevance is not None:
+        _draw_sources(axes[2], *grouped(timeline.relevance, timeline.feature_names, most_features))
+    for each in axes:
+        each.tick_params(labelsize=7)
+        each.set_xlim(-0.5, len(timeline.rewards) - 0.5)
+    axes[-1].set_xlabel("step", fontsize=8)
+
+
 def _summary(timeline: Timeline) -> str:
-    before, after = mean_credit_step(timeline.rewards), mean_credit_step(timeline.redistributed)
-    return (
-        f"return {timeline.rewards.sum():.4g}, predicted {timeline.predictions[-1]:.4g} | "
-        f"reward lies at step {before:.0f} on average, redistributed at step {after:.0f}"
-    )
+    return f"return {timeline.rewards.sum():.4g}, predicted {timeline.predictions[-1]:.4g}"
 
 
 def _draw_rewards(axes: Axes, timeline: Timeline) -> None:
+    """Two scales with one zero line: what was paid at once is mostly far larger than what is handed out."""
     steps = np.arange(len(timeline.rewards))
-    axes.bar(steps, timeline.redistributed, width=1.0, color=_REDISTRIBUTED, label="redistributed reward")
-    axes.set_ylabel("redistributed", color=_REDISTRIBUTED)
-    _symmetric(axes, timeline.redistributed)
-    original = axes.twinx()
-    paid = np.flatnonzero(timeline.rewards)
-    if len(paid):
-        original.vlines(paid, 0.0, timeline.rewards[paid], color=_TRUE, linewidth=1.2)
-    original.plot(paid, timeline.rewards[paid], "o", color=_TRUE, markersize=4, label="true reward")
-    original.set_ylabel("true", color=_TRUE)
-    _symmetric(original, timeline.rewards)
+    axes.bar(steps, timeline.redistributed, width=1.0, color=_CREDIT)
     axes.axhline(0.0, color="black", linewidth=0.6)
-    handles = axes.get_legend_handles_labels()[0] + original.get_legend_handles_labels()[0]
-    original.legend(handles=handles, fontsize=8, loc="lower right", framealpha=0.8)
-    axes.set_title("reward at each step (two scales, one zero line)", fontsize=9, loc="left")
+    _symmetric(axes, timeline.redistributed)
+    paid = axes.twinx()
+    at = np.flatnonzero(timeline.rewards)
+    if len(at):
+        paid.vlines(at, 0.0, timeline.rewards[at], color=_PAID, linewidth=1.0)
+        paid.plot(at, timeline.rewards[at], "o", color=_PAID, markersize=3)
+    _symmetric(paid, timeline.rewards)
+    paid.tick_params(labelsize=7, colors=_PAID)
+    axes.set_title("handed out (left scale)", fontsize=8, loc="left", color=_CREDIT, pad=3)
+    axes.set_title("paid (right scale)", fontsize=8, loc="right", color=_PAID, pad=3)
 
 
 def _symmetric(axes: Axes, values: Array) -> None:
@@ -85,29 +137,41 @@ def _symmetric(axes: Axes, values: Array) -> None:
     axes.set_ylim(-limit, limit)
 
 
-def _draw_predictions(axes: Axes, timeline: Timeline) -> None:
-    axes.plot(timeline.predictions, color=_PREDICTED, label="predicted return")
-    axes.axhline(timeline.rewards.sum(), color=_TRUE, linestyle="--", linewidth=1.0, label="true return")
-    axes.set_ylabel("return")
-    axes.legend(fontsize=8, loc="best", framealpha=0.8)
-    axes.set_title("return predicted after each step", fontsize=9, loc="left")
+def _draw_outlook(axes: Axes, timeline: Timeline) -> None:
+    axes.plot(timeline.predictions, color=_OUTLOOK, linewidth=1.2)
+    axes.axhline(timeline.rewards.sum(), color=_PAID, linestyle="--", linewidth=1.0)
+    axes.set_title("return predicted after each step", fontsize=8, loc="left", color=_OUTLOOK, pad=3)
+    axes.set_title("true return", fontsize=8, loc="right", color=_PAID, pad=3)
 
 
-def _draw_relevance(axes: Axes, relevance: Array, names: Sequence[str], most: int) -> None:
-    strongest = np.argsort(np.abs(relevance).sum(axis=0))[::-1][:most]
-    shown = relevance[:, strongest].T
-    limit = float(np.quantile(np.abs(shown), 0.995)) or float(np.abs(shown).max()) or 1.0
-    image = axes.imshow(
-        shown, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest", origin="upper"
-    )
-    axes.set_yticks(range(len(strongest)), [names[at] for at in strongest], fontsize=7)
-    axes.set_title(
-        "relevance of the features for the last prediction, LRP-all (blue raised it, red lowered it)",
-        fontsize=9,
-        loc="left",
-    )
-    assert axes.figure is not None
-    axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03)
+def _draw_sources(axes: Axes, labels: Sequence[str], rows: Array) -> None:
+    # What was paid at once is no news, and would drown the rest.
+    late = np.abs([row for label, row in zip(labels, rows, strict=True) if label != "paid"])
+    limit = float(np.quantile(late, 0.995)) or float(late.max()) or 1.0
+    axes.imshow(rows, aspect="auto", cmap="RdBu", vmin=-limit, vmax=limit, interpolation="nearest", origin="upper")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_title("where it comes from: blue +, red \N{MINUS SIGN}; columns sum to it", fontsize=8, loc="left", pad=3)
+
+
+def _draw_frames(figure: SubFigure, timeline: Timeline) -> None:
+    """What was seen at the steps with most credit, and which parts of it earned that."""
+    seen, relevance = timeline.images[0]
+    shown = sorted(timeline.strongest_steps(_NAMED))
+    limit = float(np.abs(relevance[shown]).max()) or 1.0
+    for axes, step in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
+        axes.imshow(seen[step], cmap="gray", vmin=0.0, vmax=1.0)
+        strength = np.abs(relevance[step]) / limit
+        axes.imshow(relevance[step], cmap="RdBu", vmin=-limit, vmax=limit, alpha=0.75 * strength.clip(0.0, 1.0))
+        axes.set_title(f"step {step}", fontsize=8, pad=3)
+        axes.set_axis_off()
+
+
+def _name_strongest(figure: SubFigure, timeline: Timeline) -> None:
+    lines = [
+        f"step {step}: {timeline.credit[step]:+.3g} ({strongest_features(timeline, step, 2)})"
+        for step in timeline.strongest_steps(_NAMED)
+    ]
+    figure.text(0.02, 0.95, "\n".join(["most credit:", *lines]), fontsize=7.5, va="top", linespacing=1.4)
 
 
 def as_image(figure: Figure) -> NDArray[np.uint8]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from studies.proving_ground.arms import BASELINES, LEARNERS, has_credit
 from studies.proving_ground.deep_report import deep_sections
 from studies.proving_ground.figures import draw_curves, draw_delays
 from studies.proving_ground.goals import goals
 from studies.proving_ground.settings import KnownSettings
-from studies.proving_ground.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from studies.proving_ground.suites import SUITES, Suite, Task
 from studies.proving_ground.tables import Table, learning_time, markdown, median, quantile_time, times, times_fewer
 from studies.proving_ground.trials import Result

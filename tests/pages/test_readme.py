@@ -16,23 +16,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
 
-@pytest.fixture(scope="module")
-def snippets() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-
-
-def test_the_three_front_doors_of_the_readme_run_as_printed(snippets, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    steps = "300_000"
-    assert len(snippets) == 3
-    assert steps in snippets[0]
-    for snippet in snippets:
-        exec(compile(snippet.replace(steps, "4_096"), str(README), "exec"), names)
-    assert list(tmp_path.glob("runs/*/events*"))
-    for rewards, lesson in zip(names["rewards"], names["lessons"], strict=False):
-        assert rewards.sum() == pytest.approx(lesson.episode_return, abs=1e-6)
-    assert names["relevance"].shape == names["inputs"].shape
+def test_the_readme_fits_one_screen() -> None:
+    assert len(README.read_text().splitlines()) <= 60
 
 
 def test_every_file_that_the_readme_links_exists() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.deep.presets import AgentConfig, build_agent
+from agents.deep.presets import AgentConfig
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Exploration
 from rudder_lrp.prediction.online import OnlinePredictor
@@ -396,11 +396,6 @@ def test_the_third_part_of_a_deep_arm_says_how_the_predictor_is_trained_and_noth
     ]
     for config in asked:
         assert replace(config, redistribution=plain.redistribution) == plain
-
-
-def test_memory_and_credit_do_not_mix() -> None:
-    with pytest.raises(ValueError, match="RecurrentPPO stands for memory in place of credit"):
-        build_agent(AgentConfig(algo="RecurrentPPO", env="CartPole-v1"))
 
 
 def _record(table: ResultTable, job: Job, learn: Callable[[Job], dict[int, Result]]) -> None:

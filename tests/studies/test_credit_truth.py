@@ -58,7 +58,7 @@ def test_the_step_before_a_decisive_one_counts_and_the_one_before_that_does_not(
 
 
 def test_what_is_handed_out_sums_to_the_late_payment_but_for_its_mean_expectation_at_any_trust() -> None:
-    config = AgentConfig(n_envs=2)
+    config = AgentConfig("rudder_lrp/KeyToDoor-v0", n_envs=2)
     env = build_agent(config).get_env()
     assert isinstance(env, RedistributedRewardVecEnv)
     played = played_episodes(KeyToDoor(), upwards, 4, 0)

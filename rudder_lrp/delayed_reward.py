@@ -36,16 +36,21 @@ class DelayedReward(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Step, and pay what is owed if it is time."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        """Step, and pay what is owed if it is time.
+
+        Raises:
+            ValueError: if the environment pays a reward that is not finite.
+        """
+        observation, earned, terminated, truncated, info = self.env.step(action)
+        reward = float(earned)
         if not np.isfinite(reward):
             raise ValueError(
                 f"step {self._steps} of the episode paid {reward}: rewards must be finite; mend the environment or "
                 "clip its reward before delaying it"
             )
-        self._owed += float(reward)
+        self._owed += reward
         self._steps += 1
         due = terminated or truncated or (self.every is not None and self._steps % self.every == 0)
         paid = self._owed if due else 0.0
         self._owed -= paid
-        return observation, paid, terminated, truncated, {**info, "dense_reward": float(reward)}
+        return observation, paid, terminated, truncated, {**info, "dense_reward": reward}

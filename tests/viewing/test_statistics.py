@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.proving_ground.statistics import (
+from rudder_lrp.viewing.statistics import (
     interquartile_mean,
     probability_of_improvement,
     stratified_bootstrap,

@@ -1,0 +1,1 @@
+"""The command `rudder-lrp`: train, explain and compare on any registered Gymnasium environment."""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rudder_lrp.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+STEPS = "tests.cli.steps:Steps-v0"
+SHORT = ["--env", STEPS, "--timesteps", "4096", "--evaluation-episodes", "2"]
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "rudder_lrp", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, str, str]:
+    """A short real run, its folder, and what it printed."""
+    logdir = tmp_path_factory.mktemp("runs")
+    process = start("train", *SHORT, "--logdir", logdir)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return logdir / "Steps-v0_PPO_lrp_1", out, err
+
+
+def test_training_says_first_what_it_does_and_in_the_end_what_came_of_it(trained) -> None:
+    folder, out, err = trained
+    first = out.splitlines()[0]
+    for part in (STEPS, "all paid at the last step", "PPO with lrp credit", "4,096 steps", str(folder)):
+        assert part in first
+    for line in ("random policy", "trained agent", "mostly one", "predictor", "tensorboard --logdir"):
+        assert line in out
+    assert "Warning" not in err
+    assert "WARNING" not in err
+
+
+def test_training_leaves_model_predictor_settings_and_the_latest_run(trained) -> None:
+    folder, _, _ = trained
+    for name in ("model.zip", "predictor.safetensors", "settings.json"):
+        assert (folder / name).is_file()
+    assert (folder.parent / "latest").resolve() == max(folder.parent.glob("Steps-v0_*"))
+
+
+def test_tensorboard_has_scalars_outcomes_pictures_the_guide_and_hyperparameters(trained) -> None:
+    events = EventAccumulator(str(trained[0])).Reload()
+    scalars = set(events.Tags()["scalars"])
+    expected = {"true_return", "predicted_return", "loss_last", "loss_along", "explained_variance"}
+    expected |= {"q", "residual", "relevance_leak", "steps_moved_back"}
+    assert {f"credit/{name}" for name in expected} <= scalars
+    assert {"rollout/ep_rew_mean", "outcomes/mostly one", "price/seconds"} <= scalars
+    assert "outcomes/other" not in scalars
+    assert len([tag for tag in events.Tags()["images"] if tag.startswith("timeline/")]) == 3
+    tensors = events.Tags()["tensors"]
+    assert "how to read this/text_summary" in tensors
+    assert any("custom_scalars" in tag for tag in tensors)
+    plugins = events.summary_metadata.values()
+    assert "hparams" in {metadata.plugin_data.plugin_name for metadata in plugins}
+
+
+def test_the_same_command_twice_makes_two_runs_and_leaves_the_first_as_it_was(trained) -> None:
+    folder, _, _ = trained
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["train", *SHORT, "--logdir", str(folder.parent)]) == 0
+    assert (folder.parent / "Steps-v0_PPO_lrp_2" / "model.zip").is_file()
+    assert (folder.parent / "latest").resolve().name == "Steps-v0_PPO_lrp_2"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [([], "PPO_lrp"), (["--credit", "none"], "PPO_plain"), (["--algo", "DQN"], "DQN_lrp")]
+)
+def test_a_run_goes_on_where_it_stopped_by_its_own_settings(options, name, tmp_path, capsys) -> None:
+    arguments = ["train", "--env", STEPS, "--evaluation-episodes", "0", "--n-envs", "2"]
+    assert main([*arguments, *options, "--logdir", str(tmp_path), "--timesteps", "1024"]) == 0
+    latest = str(tmp_path / "latest")
+    assert main(["train", "--resume", latest, "--timesteps", "2048"]) == 0
+    out = capsys.readouterr().out
+    assert "trained 2,048 steps" in out
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()] == [
+        f"Steps-v0_{name}_1"
+    ]
+    assert main(["train", "--resume", latest, "--timesteps", "2048"]) == 2
+    assert "has 2,048 steps already" in capsys.readouterr().err
+
+
+def test_an_episode_is_explained_by_a_picture_and_a_table(trained, tmp_path, capsys) -> None:
+    picture = tmp_path / "explanation.png"
+    assert main(["explain", "--run", str(trained[0]), "--output", str(picture), "--top", "3"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    out = capsys.readouterr().out
+    assert "10 steps, return" in out
+    assert len(out.splitlines()) == 6
+
+
+def test_a_predictor_of_another_environment_is_refused(trained, capsys) -> None:
+    predictor = str(trained[0] / "predictor.safetensors")
+    assert main(["explain", "--predictor", predictor, "--env", "CartPole-v1"]) == 2
+    assert "was made for observation_space" in capsys.readouterr().err
+
+
+def test_an_interrupted_training_saves_what_there_is_names_it_and_ends_with_130(tmp_path) -> None:
+    process = start("train", "--env", STEPS, "--timesteps", 10_000_000, "--logdir", tmp_path)
+    try:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.glob("*/checkpoint_*")):
+            assert time.monotonic() < deadline, "training did not start"
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.5)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    folder = tmp_path / "Steps-v0_PPO_lrp_1"
+    assert process.returncode == 130, err
+    assert f"saved in {folder}" in err
+    assert "Traceback" not in err
+    assert (folder / "model.zip").is_file()
+    assert (folder / "predictor.safetensors").is_file()
