@@ -8,7 +8,7 @@ inputs, Captum varies its output; the model stays as it is. `as_captum(LRP(model
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from rudder_lrp.lrp.evaluation import evaluating
 _BY_UNIT = {"FeatureAblation", "ShapleyValueSampling", "ShapleyValues", "Lime", "KernelShap", "FeaturePermutation"}
 """Methods that switch units off, numbered by a mask: whole steps unless said otherwise."""
 _STEPS = {"feature_mask", "sliding_window_shapes"}
+
+Inputs = TypeVar("Inputs", Tensor, tuple[Tensor, ...])
 
 
 class CaptumAttribution:
@@ -48,16 +50,16 @@ class CaptumAttribution:
 
     def attribute(
         self,
-        inputs: Tensor,
+        inputs: Inputs,
         target: int | Tensor | tuple[int, ...] | None = None,
         *,
         additional_forward_args: Any = None,
         per_feature: bool = False,
-    ) -> Tensor:
+    ) -> Inputs:
         """Relevance shaped like the inputs, of tokens summed over the features of their embeddings.
 
         Args:
-            inputs: a tensor; of whole numbers if an embedding takes it.
+            inputs: a tensor, or one in a tuple, as Captum's metrics have it; of whole numbers if an embedding takes it.
             target: as for `LRP.attribute`.
             additional_forward_args: what the model takes after the inputs: one argument or a tuple.
             per_feature: whether to keep the features of embeddings apart, `[B, T, E]`.
@@ -65,14 +67,18 @@ class CaptumAttribution:
         Raises:
             TypeError, ValueError: if the inputs do not fit the model.
         """
-        (inputs,) = check_model_inputs(self.model, inputs)
+        (given,) = check_model_inputs(self.model, inputs)
         more = _as_tuple(additional_forward_args)
         with evaluating(self.model):
-            if inputs.is_floating_point():
-                return self._call(self.model, inputs, target, more)
-            embedded = _Embedded(self.model)
-            vectors = embedded.vectors(inputs, more)
-            relevance = self._call(embedded, vectors, target, (inputs, *more))
+            relevance = self._relevance(given, target, more, per_feature)
+        return relevance if isinstance(inputs, Tensor) else (relevance,)
+
+    def _relevance(self, inputs: Tensor, target: Any, more: tuple[Any, ...], per_feature: bool) -> Tensor:
+        if inputs.is_floating_point():
+            return self._call(self.model, inputs, target, more)
+        embedded = _Embedded(self.model)
+        vectors = embedded.vectors(inputs, more)
+        relevance = self._call(embedded, vectors, target, (inputs, *more))
         return relevance if per_feature else relevance.sum(-1)
 
     def _call(self, model: nn.Module, inputs: Tensor, target: Any, more: tuple[Any, ...]) -> Tensor:

@@ -107,6 +107,7 @@ def test_lrp_serves_where_captum_takes_an_attribution() -> None:
     assert adapted.has_convergence_delta()
     still = captum.attr.NoiseTunnel(adapted).attribute(X, nt_samples=2, stdevs=0.0, target=1)
     torch.testing.assert_close(still, found, rtol=0, atol=1e-12)
-    assert (sensitivity_max(lrp.attribute, X, target=1) > 0).all()
+    for explain in (lrp.attribute, CaptumAttribution(model, "InputXGradient").attribute):
+        assert (sensitivity_max(explain, X, target=1) > 0).all()
     moved = infidelity(model, lambda x: (0.01 * torch.ones_like(x), x - 0.01), X, found, target=1)
     assert moved.shape == (2,)
