@@ -30,7 +30,7 @@ def kept(folder: Path, name: str, settings: dict[str, Any], measure: Callable[[]
     return found
 
 
-RESULTS = Path("results/explanations.json")
+RESULTS = Path("docs/explanations.json")
 """What the studies of whole models came to, by study."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from rudder_lrp.cli.agent import AgentConfig, build_agent, make_environment
@@ -17,6 +18,10 @@ EVALUATION_SEED = 10_000
 
 Measure = Callable[[AgentConfig, BaseAlgorithm], dict[str, float]]
 """Numbers about a trained agent, by name."""
+
+
+Watch = Callable[[AgentConfig, BaseAlgorithm], list[BaseCallback]]
+"""Callbacks that look at an agent while it trains."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def run(
     points: int = 30,
     evaluation_episodes: int = 200,
     measure: Measure = lambda *_: {},
+    watch: Watch = lambda *_: [],
 ) -> RunResult:
     """Train one agent from scratch.
 
@@ -56,12 +62,13 @@ def run(
         points: length of the learning curve.
         evaluation_episodes: played after training with actions as sampled in training.
         measure: asked about the agent at the end.
+        watch: builds callbacks that look at the agent while it trains.
     """
     torch.set_num_threads(threads)
     returns = TrueReturns()
     model = build_agent(config)
     start = time.perf_counter()
-    model.learn(timesteps, callback=returns)
+    model.learn(timesteps, callback=[returns, *watch(config, model)])
     seconds = time.perf_counter() - start
     evaluation, _ = evaluate_policy(
         model, make_environment(replace(config, seed=EVALUATION_SEED)), evaluation_episodes, deterministic=False

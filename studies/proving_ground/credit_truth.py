@@ -7,8 +7,8 @@ step can be compared with what that step really changed in the expectation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -19,7 +19,6 @@ from torch.distributions import Categorical
 
 from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play
 from rudder_lrp.episodes.episode import Episode
-from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.redistribution import Redistributor
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.viewing.metrics import credit_fidelity
@@ -63,6 +62,9 @@ class CreditTruth:
     """Share of the episodes with a decisive step before the last in which such a step, or the one before it, has the
     largest credit of all but the last step."""
     true_largest_on_decisive: float
+    within_one: float = float("nan")
+    """Share of the steps before the last whose true credit lies within one error bar of what is handed out."""
+    within_two: float = float("nan")
 
     def rounded(self) -> dict[str, float]:
         """By name, for a file."""
@@ -112,20 +114,37 @@ def true_credits(env: KnowsCredit, policy: Policy, played: Sequence[PlayedEpisod
     return [foreseen.credit(one.situations, float(one.rewards[-1])) for one in played]
 
 
-def handed_credits(redistributor: Redistributor, played: Sequence[PlayedEpisode], trust: float) -> list[Floats]:
-    """What the agent is handed for what is paid late, `[T]` each, residual included, by a predictor trusted so far.
+class Handed(NamedTuple):
+    """What the agent is handed for what is paid late, `[T]` each, and how sure that is."""
 
-    What was expected of an episode before its first step is one constant, the mean, which no step has earned.
-    """
-    features = redistributor.features
-    lessons = [Lesson.from_episode(Episode(p.observations, p.actions, p.rewards), features) for p in played]
+    credits: list[Floats]
+    """Residual included, without what was expected of the episodes before their first step: one constant, the mean,
+    which no step has earned."""
+    deviations: list[Floats]
+    """Error bars."""
+
+
+def handed_credits(redistributor: Redistributor, played: Sequence[PlayedEpisode], trust: float) -> Handed:
+    """What is handed out for episodes by a redistribution that is trusted so far."""
+    lessons = redistributor.lessons([Episode(p.observations, p.actions, p.rewards) for p in played])
     late = [np.append(np.zeros(len(one) - 1), one.rewards[-1]) for one in lessons]
-    moved = [new - lesson.paid for new, lesson in zip(redistributor.redistribute(lessons), lessons, strict=True)]
+    redistributed, deviations = redistributor.redistribute(lessons, return_uncertainty=True)
+    moved = [new - lesson.paid for new, lesson in zip(redistributed, lessons, strict=True)]
     for credits, step in ((moved, 0), (late, -1)):
         expected = np.mean([credit[step] for credit in credits])
         for credit in credits:
             credit[step] -= expected
-    return [trust * new + (1.0 - trust) * old for new, old in zip(moved, late, strict=True)]
+    mixed = [trust * new + (1.0 - trust) * old for new, old in zip(moved, late, strict=True)]
+    return Handed(mixed, deviations)
+
+
+def within(handed: Handed, true: Sequence[Floats], deviations: float) -> float:
+    """Share of the steps before the last whose true credit lies within so many error bars."""
+    hits = [
+        np.abs(own - known)[:-1] <= deviations * bar[:-1] + _NO_CREDIT
+        for own, known, bar in zip(handed.credits, true, handed.deviations, strict=True)
+    ]
+    return float(np.mean(np.concatenate(hits)))
 
 
 def credit_truth(
@@ -142,8 +161,9 @@ def credit_truth(
         return None
     policy = policy_of(model)
     played = played_episodes(task, policy, episodes, seed)
-    handed = handed_credits(redistributor, played, env.online.q)
-    return compare_credits(handed, true_credits(task, policy, played), played)
+    handed, true = handed_credits(redistributor, played, env.online.q), true_credits(task, policy, played)
+    bars = {"within_one": within(handed, true, 1.0), "within_two": within(handed, true, 2.0)}
+    return replace(compare_credits(handed.credits, true, played), **bars)
 
 
 class CreditTruthCurve(BaseCallback):
@@ -159,13 +179,17 @@ class CreditTruthCurve(BaseCallback):
         super().__init__()
         self.redistributor, self.every, self.episodes = redistributor, every, episodes
         self.curve: list[tuple[int, dict[str, float]]] = []
+        self._next = every
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self.every * (len(self.curve) + 1):
+        if self.num_timesteps >= self._next:
+            self._next += self.every
             truth = credit_truth(self.model, self.redistributor, self.episodes)
             if truth is not None:
-                numbers = truth.rounded()
-                self.curve.append((self.num_timesteps, numbers))
-                for name, value in numbers.items():
-                    self.logger.record(f"truth/{name}", value)
+                self._record(truth.rounded())
         return True
+
+    def _record(self, numbers: dict[str, float]) -> None:
+        self.curve.append((self.num_timesteps, numbers))
+        for name, value in numbers.items():
+            self.logger.record(f"truth/{name}", value)

@@ -50,6 +50,8 @@ class Task:
     """What the deep agents have in common, beside the environment."""
     evaluation_episodes: int = 200
     """Episodes that a deep agent plays after training."""
+    credit_points: int = 0
+    """How often credit is compared with the true one while a deep agent trains."""
 
     @property
     def name(self) -> str:
@@ -67,6 +69,8 @@ class Suite:
     """Wall time after which a job is given up: all the seeds of a baseline, or one run of an agent with credit."""
     side_seeds: int = 3
     """Seeds of the side arms."""
+    first_seed: int = 0
+    """Where the seeds begin; elsewhere than at 0 where those were looked at before."""
     first_seed: int = 0
 
     def seeds_of(self, task: Task, arm: str) -> list[int]:
@@ -184,6 +188,22 @@ SUITES: dict[str, Suite] = {
     "held_out": Suite(
         (Task("Walker2d-v5", arms=(*_DEEP, "difference/markov/0.02"), timesteps=300_000),),
         seeds=5,
+        cap_seconds=2 * 3600.0,
+    ),
+    "credit": Suite(
+        tuple(
+            Task(f"rudder_lrp/{name}-v0", arms=("lrp/markov",), timesteps=timesteps, credit_points=2)
+            for name, timesteps in (
+                ("KeyToDoor", 200_000),
+                ("ChargeDischarge20", 40_000),
+                ("Umbrella100", 60_000),
+                ("TMaze10", 40_000),
+                ("Harvest", 60_000),
+                ("Ventures", 40_000),
+            )
+        ),
+        seeds=5,
+        first_seed=10,
         cap_seconds=2 * 3600.0,
     ),
     "off_policy": Suite(

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.deep.runs
 from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of, redistributor_for
@@ -20,7 +21,7 @@ from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
-from studies.proving_ground.credit_truth import credit_truth
+from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth
 from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
@@ -132,8 +133,21 @@ def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
 
 def _deep(job: Job) -> Result:
     config = deep_config(job.task, job.arm, job.seeds[0])
+    curves: list[CreditTruthCurve] = []
+
+    def watch(config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
+        env = model.get_env()
+        if job.task.credit_points and isinstance(env, RedistributedRewardVecEnv):
+            every = (job.task.timesteps or 0) // job.task.credit_points
+            curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
+        return list(curves)
+
     result = agents.deep.runs.run(
-        config, job.task.timesteps or 0, evaluation_episodes=job.task.evaluation_episodes, measure=_credit_of
+        config,
+        job.task.timesteps or 0,
+        evaluation_episodes=job.task.evaluation_episodes,
+        measure=_credit_of,
+        watch=watch,
     )
     return {
         "episodes": result.episodes,
@@ -143,6 +157,7 @@ def _deep(job: Job) -> Result:
         "learning_seconds": round(result.seconds, 1),
         "curve": thinned(result.curve),
         **result.measured,
+        **({"credit_curve": curves[0].curve} if curves else {}),
     }
 
 

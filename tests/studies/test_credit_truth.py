@@ -11,10 +11,12 @@ from envs.true_credit import PlayedEpisode
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.credit_truth import (
     CreditTruthCurve,
+    Handed,
     compare_credits,
     credit_truth,
     handed_credits,
     played_episodes,
+    within,
 )
 
 
@@ -63,10 +65,10 @@ def test_what_is_handed_out_sums_to_the_late_payment_but_for_its_mean_expectatio
     assert isinstance(env, RedistributedRewardVecEnv)
     played = played_episodes(KeyToDoor(), upwards, 4, 0)
     for trust in (0.0, 0.4, 1.0):
-        credits = handed_credits(redistributor_for(config, env), played, trust)
+        credits = handed_credits(redistributor_for(config, env), played, trust).credits
         left = [float(one.rewards[-1] - credit.sum()) for one, credit in zip(played, credits, strict=True)]
         assert np.ptp(left) < 1e-6
-    nothing = handed_credits(redistributor_for(config, env), played, 0.0)
+    nothing = handed_credits(redistributor_for(config, env), played, 0.0).credits
     assert all(np.abs(credit[1:-1]).max() == 0.0 for credit in nothing)
 
 
@@ -83,3 +85,10 @@ def test_the_curve_has_a_point_at_every_so_many_steps() -> None:
     model.learn(640, callback=curve)
     assert [at for at, _ in curve.curve] == [200, 400, 600]
     assert all(numbers["error"] > 1.0 for _, numbers in curve.curve), "nobody is trusted yet: all is left at the end"
+
+
+def test_error_bars_hold_what_lies_within_them() -> None:
+    handed = Handed([np.array([1.0, 2.0, 3.0, 9.0])], [np.array([0.5, 0.5, 0.5, 0.5])])
+    true = [np.array([1.4, 2.9, 5.0, 0.0])]
+    assert within(handed, true, 1.0) == pytest.approx(1 / 3)
+    assert within(handed, true, 2.0) == pytest.approx(2 / 3)
