@@ -103,6 +103,24 @@ def _end(runs: Iterable[Row], key: str, way: float) -> tuple[str, str]:
     return f"{fmean(values):.1f} ({min(values):.1f} to {max(values):.1f})", f"{way:.2f}"
 
 
+def true_credit(folder: Path) -> str:
+    """Credit as handed out beside the true one of the agent's own policy, medians over the seeds, over training."""
+    rows = []
+    for task, found in suite_tables("credit", folder):
+        curves = [run["credit_curve"] for runs in found.values() for run in runs if run.get("credit_curve")]
+        for at in range(max(map(len, curves), default=0)):
+            points = [curve[at][1] for curve in curves if len(curve) > at]
+            rows.append([task.name, f"{round(curves[0][at][0], -3):,}", str(len(points)), *_truth(points)])
+    names = ["squared error / none", "squared error", "correlation", "credit without cause", "largest on decisive"]
+    return table(["task", "steps", "seeds", *names, "of the true credit", "within one bar", "within two"], rows)
+
+
+def _truth(points: Sequence[Mapping[str, float]]) -> list[str]:
+    keys = ("error", "squared_error", "correlation", "credit_without_cause", "largest_on_decisive")
+    keys += ("true_largest_on_decisive", "within_one", "within_two")
+    return [f"{median(point[key] for point in points):.2f}" for key in keys]
+
+
 def learning_times(folder: Path) -> str:
     """Episodes of credit, of Monte Carlo and of the control."""
     rows = []
@@ -257,6 +275,7 @@ PAGES = {
             "watch repair": repair_times,
             "deep agents": deep_agents,
             "cost": partial(costs, page="docs/results.md"),
+            "true credit": true_credit,
             "learning times": learning_times,
         },
         {
