@@ -8,6 +8,8 @@ kernels and the standard `state_dict` stay:
 
 - *standard*: no constraint;
 - *Markov*: the cell input `g` does not see `h`, so `c_T = sum_t (prod_{s>t} f_s) i_t g_t`, whatever the gates do;
+- *minimal*: Markov with gates that see the inputs alone, too (as minLSTM, Feng et al. 2024): nothing waits for `h`, and
+  all steps are computed at once;
 - *output gated*: Markov with the forget gate pinned open: a sum over time, let out by a gate;
 - *leaky*: Markov with the output gate pinned open, read out at the cell state `c_T`, which may forget;
 - *accumulator*: Markov with both pinned open, read out at the cell state `c_T = sum_t i_t g_t`.
@@ -43,6 +45,7 @@ class Structure(StrEnum):
 
     STANDARD = "standard"
     MARKOV = "markov"
+    MINIMAL = "minimal"
     OUTPUT_GATED = "output-gated"
     LEAKY = "leaky"
     ACCUMULATOR = "accumulator"
@@ -177,8 +180,18 @@ def _doubling(f: Tensor, written: Tensor) -> Tensor:
     return c
 
 
+def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """Hidden states of a minimal LSTM over `[B, T, F]`, from zeros, `[B, T, H]`: two products and one scan."""
+    hidden = lstm.hidden_size
+    W, _, b = LayerWeights.of(lstm)
+    z = nn.functional.linear(inputs, W, b)
+    i, f, o = (z[..., rows].sigmoid() for at, rows in enumerate(gate_rows(hidden)) if at != Gate.G)
+    return o * scan(f, i * z[..., 2 * hidden : 3 * hidden].tanh()).tanh()
+
+
 _PINNED: dict[Structure, tuple[Gate, ...]] = {
     Structure.MARKOV: (),
+    Structure.MINIMAL: (),
     Structure.OUTPUT_GATED: (Gate.F,),
     Structure.LEAKY: (Gate.O,),
     Structure.ACCUMULATOR: (Gate.F, Gate.O),
@@ -211,6 +224,8 @@ def constrain_(
         if structure is Structure.STANDARD:
             return
         U[rows[Gate.G]] = 0.0
+        if structure is Structure.MINIMAL:
+            U.zero_()
         for gate in _PINNED[structure]:
             W[rows[gate]] = 0.0
             U[rows[gate]] = 0.0
@@ -224,4 +239,6 @@ def structure_of(lstm: nn.LSTM) -> Structure:
     if weights.rows(Gate.G).U.any():
         return Structure.STANDARD
     pinned = tuple(gate for gate in (Gate.F, Gate.O) if weights.is_open(gate))
+    if not pinned and not weights.U.any():
+        return Structure.MINIMAL
     return next(structure for structure, gates_ in _PINNED.items() if gates_ == pinned)

@@ -26,7 +26,7 @@ NEVER = 10**9
 
 def trust(credit: CausalCredit, q: float = 1.0) -> None:
     credit.online.predictor.rescale_(-2.0, 5.0)
-    credit.online.quality = Quality(q, 0.0, 0.0)
+    credit.online.quality = Quality(q, 0.0, 0.0, slope=q)
 
 
 def play(env: gym.vector.VectorEnv, steps: int, seed: int = 0) -> list[list[tuple[np.ndarray, np.ndarray]]]:

@@ -47,7 +47,7 @@ class CreditConfig:
         default_factory=lambda: TrainingConfig(
             predicts=Predicts.OUTLOOK,
             updates=300,
-            anew=False,
+            kept=1.0,
             along_weight=0.5,
             weight_decay=1e-6,
             batch_size=32,

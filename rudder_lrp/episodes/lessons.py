@@ -17,7 +17,7 @@ from rudder_lrp.episodes.episode import Array, Episode, check_finite
 from rudder_lrp.episodes.features import Features, TransitionFeatures, are_sound
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
 
-_KIND = "lessons 2"
+_KIND = "lessons 3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,8 @@ class LessonBuffer:
     """Keeps at most `capacity` lessons for training and, apart from them, the latest held-out ones.
 
     One of every `holdout_every` lessons, at random, is held out and never trained on. When the training part is full,
-    one lesson makes room: of the older half, the one whose return has the nearest neighbours among all, so that the
-    rare returns stay.
+    the oldest lesson makes room, and all are drawn alike: what is expected of a policy is a mean over what it does, and
+    a choice of rare or surprising lessons would shift it.
 
     Args:
         capacity: lessons to train on.
@@ -121,7 +121,6 @@ class LessonBuffer:
         self.seen = 0
         self.training: list[Lesson] = []
         self.held_out: list[Lesson] = []
-        self._losses: list[float] = []
         self._seed = seed
         self._rng = np.random.default_rng(seed)
 
@@ -135,34 +134,18 @@ class LessonBuffer:
             self.held_out.append(lesson)
             del self.held_out[: -self.holdout_capacity]
             return
-        if len(self.training) == self.capacity:
-            self._remove(self._most_redundant())
         self.training.append(lesson)
-        self._losses.append(float("inf"))
+        del self.training[: -self.capacity]
 
     def _is_held_out(self, number: int) -> bool:
         # One at random of each row of them: environments that take turns are all held out from.
         row, at = divmod(number, self.holdout_every)
         return at == np.random.default_rng([self._seed, row]).integers(self.holdout_every)
 
-    def _remove(self, index: int) -> None:
-        del self.training[index], self._losses[index]
-
-    def _most_redundant(self) -> int:
-        returns = np.array([lesson.episode_return for lesson in self.training])
-        order = np.argsort(returns, kind="stable")
-        padded = np.concatenate([[-np.inf], returns[order], [np.inf]])
-        isolation = np.empty(len(returns))
-        isolation[order] = padded[2:] - padded[:-2]
-        # The older half makes room, so that the lessons follow the policy.
-        older = isolation[: (len(returns) + 1) // 2]
-        return int(np.argmin(older))
-
     def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
         """Draw `count` batches of indices into `training`.
 
-        Half of the draws are uniform, half favour lessons by a softmax over their last known losses. A batch holds
-        lessons of similar length, so that little of it is padding; the batches come in random order.
+        A batch holds lessons of similar length, so that little of it is padding; the batches come in random order.
 
         Args:
             count: of batches.
@@ -170,10 +153,7 @@ class LessonBuffer:
             most_steps: a batch holds fewer, yet at least two lessons where it would have more steps than this, padding
                 included; so the time of an update does not grow with the length of the episodes.
         """
-        total = count * size
-        uniform = self._rng.integers(len(self.training), size=total - total // 2)
-        wrong = self._rng.choice(len(self.training), size=total // 2, p=self._error_weights())
-        chosen = np.concatenate([uniform, wrong])
+        chosen = self._rng.integers(len(self.training), size=count * size)
         by_length = chosen[np.argsort([len(self.training[index]) for index in chosen], kind="stable")]
         batches = list(self._rng.permutation(by_length.reshape(count, size)))
         return batches if most_steps is None else [self._at_most(batch, most_steps) for batch in batches]
@@ -184,19 +164,6 @@ class LessonBuffer:
             return batch
         return self._rng.permutation(batch)[: max(steps // longest, 2)]
 
-    def _error_weights(self) -> NDArray[np.float64]:
-        losses = np.array(self._losses, dtype=np.float64)
-        known = np.isfinite(losses)
-        ceiling = max(losses[known].max(initial=0.0), 1e-12)
-        weights: NDArray[np.float64] = np.exp(np.where(known, losses / ceiling, 1.0))
-        weights /= weights.sum()
-        return weights
-
-    def record_losses(self, indices: NDArray[np.int64], losses: Sequence[float]) -> None:
-        """Remember how wrong the predictor was on lessons of `training`."""
-        for index, loss in zip(indices, losses, strict=True):
-            self._losses[index] = loss
-
     def save(self, path: str | Path) -> Path:
         """Write all lessons, and where the draws have got to, to one safetensors file, atomically."""
         lessons = [*self.training, *self.held_out]
@@ -206,7 +173,6 @@ class LessonBuffer:
             "features": torch.from_numpy(np.concatenate([np.zeros((0, width), np.float32), *features])),
             "rewards": torch.from_numpy(np.concatenate([np.zeros(0), *(lesson.rewards for lesson in lessons)])),
             "lengths": torch.tensor([len(lesson) for lesson in lessons], dtype=torch.int64),
-            "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
         header = {"seen": self.seen, "held_out": len(self.held_out), "draws": self._rng.bit_generator.state}
         return write_tensors(path, tensors, _KIND, header)
@@ -226,7 +192,6 @@ class LessonBuffer:
         tensors, header = read_tensors(path, _KIND)
         lessons, held_out = _read_lessons(path, tensors, header, width)
         boundary = len(lessons) - held_out
-        losses = tensors["losses"].tolist()
         seen = check_count(path, header, "seen", least=len(lessons))
         draws = np.random.default_rng()
         try:
@@ -235,7 +200,6 @@ class LessonBuffer:
             raise DamagedFileError(f"{path}: 'draws' is no state of a random generator; restore it") from error
         self.training = lessons[:boundary][-self.capacity :]
         self.held_out = lessons[boundary:][-self.holdout_capacity :]
-        self._losses = losses[-self.capacity :]
         self.seen = seen
         self._rng = draws
 
@@ -259,15 +223,12 @@ def _read_lessons(
     columns = tensors["features"].shape[-1] if "features" in tensors and tensors["features"].ndim else 0
     if width is not None and len(lengths):
         columns = width
-    losses = tensors.get("losses", torch.zeros(0))
     expected = {
         "features": torch.empty(steps, columns, device="meta"),
         "rewards": torch.empty(steps, dtype=torch.float64, device="meta"),
         "lengths": lengths,
-        "losses": torch.empty(len(lengths) - held_out, dtype=torch.float64),
     }
-    # A loss that is not known yet is infinite.
-    check_tensors(path, tensors | {"losses": losses.nan_to_num(nan=torch.nan, posinf=0.0)}, expected)
+    check_tensors(path, tensors, expected)
     features, rewards = (tensors[name].split(lengths.tolist()) for name in ("features", "rewards"))
     pairs = zip(features, rewards, strict=True)
     return [Lesson(x.numpy().copy(), r.numpy().copy()) for x, r in pairs], held_out

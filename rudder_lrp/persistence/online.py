@@ -10,7 +10,7 @@ from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
-_KIND = "online predictor 2"
+_KIND = "online predictor 3"
 _PREDICTOR, _LESSONS, _TRAINING = "predictor.safetensors", "lessons.safetensors", "training.safetensors"
 
 

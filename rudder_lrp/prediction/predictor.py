@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, scan
+from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan
 from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
@@ -74,7 +74,7 @@ class ReturnPredictor(nn.Module):
     def __init__(
         self,
         features: TransitionFeatures,
-        structure: Structure | str = Structure.MARKOV,
+        structure: Structure | str = Structure.MINIMAL,
         hidden_size: int = 64,
         members: int = 4,
         clock: int = 10,
@@ -185,6 +185,8 @@ class ReturnPredictor(nn.Module):
     def states(self, features: Tensor) -> Tensor:
         """What readout and heads read after each step of features `[B, T, F]`: hidden or cell states, `[B, T, H]`."""
         inputs = self.inputs(features)
+        if self.structure is Structure.MINIMAL:
+            return minimal_states(self.lstm, inputs)
         outputs: Tensor = self.lstm(inputs)[0]
         if not self.structure.reads_cell:
             return outputs

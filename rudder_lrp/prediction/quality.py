@@ -52,21 +52,32 @@ class Losses(NamedTuple):
     """No error: the sum over the steps of the absolute change of the prediction, `[B, K]`."""
 
 
-def losses(
-    predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head], together: bool = False
-) -> dict[Head, Losses]:
-    """Errors of what the members of heads predict for a batch of lessons, or their mean (`together`, K = 1)."""
+class Products(NamedTuple):
+    """Means over some steps of a lesson, `[B]` each: what a line through all lessons is fitted from."""
+
+    predicted: Tensor
+    came: Tensor
+    both: Tensor
+    """Of the product of the two."""
+    squared: Tensor
+    """Of the square of what was predicted."""
+
+
+def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head]) -> dict[Head, Losses]:
+    """Errors of what the members of heads predict for a batch of lessons."""
     states = predictor.states(batch.features)
-    targets = ((target.of(batch) - predictor.return_mean) / predictor.return_scale).to(states.dtype)
+    targets = _normalised(predictor, target.of(batch)).to(states.dtype)
     mask = valid_steps(batch.lengths, targets.shape[1])
     found = {}
     for head in heads:
         read = predictor.heads[head]
-        predictions, bias = read(states), cast(Tensor, read.bias)
-        if together:
-            predictions, bias = predictions.mean(dim=2, keepdim=True), bias.mean(dim=0, keepdim=True)
-        found[head] = _losses(predictions, bias, targets[..., None], mask[..., None], batch.lengths)
+        bias = cast(Tensor, read.bias)
+        found[head] = _losses(read(states), bias, targets[..., None], mask[..., None], batch.lengths)
     return found
+
+
+def _normalised(predictor: ReturnPredictor, values: Tensor) -> Tensor:
+    return (values - predictor.return_mean) / predictor.return_scale
 
 
 def _losses(predictions: Tensor, bias: Tensor, targets: Tensor, mask: Tensor, lengths: Tensor) -> Losses:
@@ -90,17 +101,21 @@ class Quality(NamedTuple):
     """The same as the explained variance, but of the outlook, in the mean over all steps; NaN if none is predicted."""
     excess: float = 0.0
     """Mean error of the prediction at the last step, in units of its normalisation."""
+    slope: float = 0.0
+    """How much came about of a difference that was predicted: 1 where predictions are right in the mean, however much
+    they leave open, less where they exaggerate, 0 where they are made up."""
     standard_error: float = 0.0
-    """Of the explained variance, by the spread of the lessons it was measured on."""
+    """Of the slope, by the spread of the lessons it was measured on."""
 
     @property
     def q(self) -> float:
-        """Trust in the redistribution, within [0, 1]: the explained variance, as far as it is beyond chance.
+        """Trust in the redistribution, within [0, 1]: the slope, as far as it is beyond chance.
 
         One standard error is taken off. A few lessons that happen to agree earn nothing, trust rises without jumps as
-        lessons come in, and it falls when the predictor gets worse.
+        lessons come in, and it falls when the predictor gets worse. What a predictor leaves open costs no trust: it is
+        no reason to hold back what is known.
         """
-        return min(max(self.explained_variance - self.standard_error, 0.0), 1.0)
+        return min(max(self.slope - self.standard_error, 0.0), 1.0)
 
 
 NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
@@ -118,25 +133,69 @@ def evaluate(
     if not differ(late):
         return dict.fromkeys(heads, NO_QUALITY)
     by_length = sorted(lessons, key=len)
-    late = np.array([lesson.outstanding[-1] for lesson in by_length])
     groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
-    parts = [losses(predictor, LessonBatch.collate(group), target, heads, together=True) for group in groups]
+    batches = [LessonBatch.collate(group) for group in groups]
     _, variance_along = moments([target.values(lesson) for lesson in lessons])
     scale = float(predictor.return_scale)
-    deviations = np.square((late - late.mean()) / scale)
     return {
-        head: _quality([part[head] for part in parts], deviations, variance_along / scale**2, head) for head in heads
+        head: _quality(
+            [_read(predictor, batch, target, head) for batch in batches],
+            float(np.var(late / scale)),
+            variance_along / scale**2,
+            head,
+        )
+        for head in heads
     }
 
 
-def _quality(parts: Sequence[Losses], deviations: Array, variance_along: float, head: Head) -> Quality:
-    last, along, excess, _ = (torch.cat(errors)[:, 0].double().numpy() for errors in zip(*parts, strict=True))
-    unexplained = float(last.mean() / deviations.mean())
-    # Of a ratio of two means, by its linear part (the delta method).
-    residuals = last - unexplained * deviations
-    error = float(np.sqrt(np.square(residuals).sum())) / float(deviations.sum())
+def _read(predictor: ReturnPredictor, batch: LessonBatch, target: Target, head: Head) -> tuple[Losses, Products]:
+    """Errors of what a head predicts in the mean over its members, and how predictions went with what came."""
+    read = predictor.heads[head]
+    predictions = read(predictor.states(batch.features)).mean(dim=2)
+    came = _normalised(predictor, target.of(batch)).to(predictions.dtype)
+    mask = valid_steps(batch.lengths, came.shape[1])
+    bias = cast(Tensor, read.bias).mean().expand(1)
+    errors = _losses(predictions[..., None], bias, came[..., None], mask[..., None], batch.lengths)
+    # The outlook is credit's on the way, and is judged there; the share says something at the last step alone.
+    judged = mask if head is Head.OUTLOOK else mask & (torch.arange(mask.shape[1]) == batch.lengths[:, None] - 1)
+    return errors, _products(predictions.double(), came.double(), judged.double())
+
+
+def _products(predicted: Tensor, came: Tensor, judged: Tensor) -> Products:
+    weights = judged / judged.sum(dim=1, keepdim=True)
+    parts = (predicted, came, predicted * came, predicted.square())
+    return Products(*((part * weights).sum(dim=1) for part in parts))
+
+
+def _quality(
+    parts: Sequence[tuple[Losses, Products]], variance_last: float, variance_along: float, head: Head
+) -> Quality:
+    last, along, excess, _ = (
+        torch.cat(errors)[:, 0].double().numpy() for errors in zip(*(losses for losses, _ in parts), strict=True)
+    )
+    products = Products(*map(torch.cat, zip(*(products for _, products in parts), strict=True)))
     foreseen = 1.0 - float(along.mean()) / variance_along if head is Head.OUTLOOK else float("nan")
-    return Quality(1.0 - unexplained, float(last.mean()), float(along.mean()), foreseen, float(excess.mean()), error)
+    explained = 1.0 - float(last.mean()) / variance_last
+    found = (explained, float(last.mean()), float(along.mean()), foreseen, float(excess.mean()))
+    return Quality(*found, *slope(products))
+
+
+def slope(products: Products) -> tuple[float, float]:
+    """How much comes about of a difference that was predicted, over lessons, and the standard error of that.
+
+    The slope of the line through what came and what was predicted; the lessons vary, not the steps of one, so the error
+    is by lessons (the sandwich of White 1980, with a degree of freedom off for slope and mean). Nothing is known, and
+    the slope zero, where fewer than three lessons were predicted or nothing different was predicted.
+    """
+    x, y = products.predicted.mean(), products.came.mean()
+    across = products.both - x * products.came - y * products.predicted + x * y
+    spread = products.squared - 2.0 * x * products.predicted + x * x
+    lessons, total = len(spread), float(spread.sum())
+    if lessons < 3 or total <= _ROUNDING * float(products.squared.sum()):
+        return 0.0, 0.0
+    found = float(across.sum()) / total
+    error = float((across - found * spread).square().sum().sqrt()) / total
+    return found, error * (lessons / (lessons - 2)) ** 0.5
 
 
 def differ(values: Array) -> bool:

@@ -18,7 +18,8 @@ from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
 from rudder_lrp.torch_mode import plain_torch
 
-_FORESEEN_ENOUGH = 0.2  # explained variance of the outlook, from which on its changes are more than noise
+_OUTLOOK_TRUSTED = 0.5  # from which on the outlook's changes are more than noise, if they say anything at all:
+_LEAST_FORESEEN = 0.05  # explained variance along the way
 _LEAST_VARIANCE = 1e-3  # so that a late reward that hardly varies yet does not outweigh everything
 
 
@@ -31,7 +32,7 @@ class Predicts(StrEnum):
     SHARE = "share"
     """A step earns its share of the return."""
     BOTH = "both"
-    """The outlook, as long as enough of it is foreseen on held-out lessons; else the share. Where all episodes of a
+    """The outlook, as long as held-out lessons bear it out on the way; else the share. Where all episodes of a
     policy return nearly the same, the outlook hardly changes, and what is left of it is the predictor's noise."""
 
     @property
@@ -42,26 +43,31 @@ class Predicts(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a predictor is trained."""
+    """How a predictor is trained.
+
+    Raises:
+        ValueError: if `kept` is no share, or `predicts` or `target` is not one there is.
+    """
 
     updates: int = 150
     """Gradient steps of one round."""
-    anew: bool = True
-    """Whether a round begins with fresh weights and its learning rate falls to 0, so that it ends converged on the
-    lessons there are; else it goes on from the last one at a constant rate. A network that has once learnt from a few
-    early lessons never learns from later ones as a fresh one does (Ash and Adams 2020)."""
+    kept: float = 0.5
+    """Share of the last round's weights in those that a round begins with; the rest are fresh ones (shrink and perturb,
+    Ash and Adams 2020): a network that has once learnt from a few early lessons never learns from later ones as a fresh
+    one does, and a fresh one has everything to learn again. 1 goes on from the last round, at a constant learning rate;
+    with less, the rate falls to 0, so that each round ends converged on the lessons there are."""
     batch_size: int = 32
     """Lessons of one gradient step."""
-    batch_steps: int = 2048
+    batch_steps: int = 1024
     """A gradient step takes fewer lessons where they have more steps than this in all, so that its time is bounded."""
     learning_rate: float = 1e-2
     """Of Adam; where it falls, the first one."""
-    weight_decay: float = 1e-3
+    weight_decay: float = 5e-4
     """L2: what a few lessons say of hundreds of features has to be held back. The more the less the lessons vary with a
-    policy that goes on learning: `OFFLINE` has ten times as much."""
+    policy that goes on learning: `OFFLINE` has twenty times as much."""
     predicts: Predicts = Predicts.BOTH
     """What a step's credit is: outlook, share, or both, whichever the lessons bear out."""
-    along_weight: float = 2.0
+    along_weight: float = 8.0
     """Weight of the outlook's error along the way, beside the one at the last step."""
     variation_weight: float = 0.005
     """Weight of the total variation of an episode's predictions, in standard deviations of what comes last.
@@ -77,6 +83,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "predicts", Predicts(self.predicts))
         object.__setattr__(self, "target", Target(self.target))
+        if not 0.0 <= self.kept <= 1.0:
+            raise ValueError(f"kept is a share of the weights, within [0, 1], got {self.kept}")
 
 
 DEFAULT_TRAINING = TrainingConfig()
@@ -138,23 +146,31 @@ class Trainer:
 
     def _learn(self, lessons: LessonBuffer) -> None:
         config, variance_last = self.config, self._normalise(lessons)
-        if config.anew and self.rounds:
-            self.predictor.reset_(self.rounds)
-            self._begin()
+        if config.kept < 1.0 and self.rounds:
+            self._perturb()
         self.rounds += 1
         batches = lessons.batches(config.updates, config.batch_size, config.batch_steps)
         for number, chosen in enumerate(batches):
-            left = 1.0 - number / len(batches) if config.anew else 1.0
+            left = 1.0 - number / len(batches) if config.kept < 1.0 else 1.0
             self.optimizer.param_groups[0]["lr"] = left * config.learning_rate
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
-            lessons.record_losses(chosen, self._update(batch, variance_last).tolist())
+            self._update(batch, variance_last)
+
+    def _perturb(self) -> None:
+        """Begin a round: mix the weights with fresh ones, and forget the optimizer's moments."""
+        learnt = [weight.detach().clone() for weight in self.predictor.parameters()]
+        self.predictor.reset_(self.rounds)
+        with torch.no_grad():
+            for fresh, old in zip(self.predictor.parameters(), learnt, strict=True):
+                fresh.lerp_(old, self.config.kept)
+        self._begin()
 
     def _choose_head(self, qualities: dict[Head, Quality]) -> Quality:
         """Predict with the outlook if it is worth it, else with the share; return the quality of that."""
         if self.config.predicts is Predicts.BOTH:
             qualities |= {Head.SHARE: self._level_share(qualities[Head.SHARE])}
         outlook = qualities.get(Head.OUTLOOK)
-        foreseen = outlook is not None and outlook.foreseen > _FORESEEN_ENOUGH
+        foreseen = outlook is not None and outlook.q > _OUTLOOK_TRUSTED and outlook.foreseen > _LEAST_FORESEEN
         head = Head.OUTLOOK if foreseen or Head.SHARE not in qualities else Head.SHARE
         self.predictor.read_with_(head)
         return qualities[head] if outlook is None else qualities[head]._replace(foreseen=outlook.foreseen)
@@ -180,7 +196,7 @@ class Trainer:
         self.predictor.rescale_(mean, variance**0.5)
         return max(float(np.var([along[-1] for along in values])) / variance, _LEAST_VARIANCE)
 
-    def _update(self, batch: LessonBatch, variance_last: float) -> Tensor:
+    def _update(self, batch: LessonBatch, variance_last: float) -> None:
         errors = losses(self.predictor, batch, self.config.target, self.config.predicts.heads)
         self.optimizer.zero_grad()
         # The sum over members, so that each learns as it would alone.
@@ -189,7 +205,6 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.predictor.parameters(), most)
         self.optimizer.step()
         self.predictor.constrain_()
-        return errors[self.config.predicts.heads[-1]].last.detach().mean(dim=1)  # the share's, where there are both
 
     def _loss(self, errors: dict[Head, Losses], variance_last: float) -> Tensor:
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.

@@ -23,7 +23,7 @@ class CreditConfig(OnlineConfig):
         ValueError: if a number is out of range, or two do not go together.
     """
 
-    structure: Structure = Structure.MARKOV
+    structure: Structure = Structure.MINIMAL
     """Connections of the predictor's LSTM."""
     hidden_size: int = 64
     """Cells of the predictor's LSTM, of all members together."""
@@ -33,7 +33,7 @@ class CreditConfig(OnlineConfig):
     """Frequencies by which the predictor sees which step it is, 0 for none; the longest period is 2 ** (clock + 1)."""
     encoding: Encoding = Encoding.FULL
     """What the predictor sees of a transition."""
-    lesson_capacity: int = 512
+    lesson_capacity: int = 300
     """Episodes that are kept to train on."""
     max_episode_steps: int = 10_000
     """An episode longer than this is no lesson and gets its own reward from there on."""
@@ -91,7 +91,9 @@ REPLAYED = CreditConfig(
     clock=0,
     training=TrainingConfig(
         updates=30,
-        anew=False,
+        kept=1.0,
+        along_weight=2.0,
+        batch_steps=2048,
         learning_rate=3e-3,
         weight_decay=1e-6,
         variation_weight=0.0,
@@ -99,6 +101,7 @@ REPLAYED = CreditConfig(
     ),
     train_every=500,
     growth=1.0,
+    lesson_capacity=512,
     min_lessons=8,
 )
 """Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what

@@ -90,9 +90,9 @@ def test_when_trust_falls_the_agent_acts_by_what_it_learnt_without_credit() -> N
         agent.learn(rollout)
         for at in range(20):
             alone.learn(Rollout(*(part[at : at + 1] for part in rollout)))
-    agent.credit.online.quality = Quality(0.9, 0.0, 0.0)
+    agent.credit.online.quality = Quality(0.9, 0.0, 0.0, slope=0.9)
     assert np.abs(agent.values - alone.values).max() > 1e-3
-    agent.credit.online.quality = Quality(0.1, 0.0, 0.0, standard_error=0.2)
+    agent.credit.online.quality = Quality(0.1, 0.0, 0.0, slope=0.1, standard_error=0.2)
     np.testing.assert_array_equal(agent.values, alone.values)
 
 

@@ -81,7 +81,7 @@ def build(algorithm: str, folder: Path, seed: int) -> RedistributedRewardVecEnv:
     kind = SubprocVecEnv if algorithm == "Subproc" else DummyVecEnv
     options = {"start_method": "fork"} if algorithm == "Subproc" else {}
     plain = make_vec_env(UniqueReturns, n_envs=N_ENVS, seed=100 * seed, vec_env_cls=kind, vec_env_kwargs=options)
-    training = TrainingConfig(updates=40, batch_size=32, anew=False)
+    training = TrainingConfig(updates=40, batch_size=32, kept=1.0)
     config = {"training": training, "train_every": 128, "min_lessons": 8, "lesson_capacity": 100_000, "growth": 1.0}
     env = RedistributedRewardVecEnv(Witness(plain, folder), **config)
     env.online.lessons.holdout_capacity = 100_000  # so that every lesson can be looked up

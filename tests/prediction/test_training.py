@@ -8,7 +8,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
-from rudder_lrp.prediction.quality import Target, evaluate, losses
+from rudder_lrp.prediction.quality import Products, Quality, Target, evaluate, losses, slope
 from rudder_lrp.prediction.training import Predicts, Trainer, TrainingConfig, fit
 from rudder_lrp.redistribution import DifferenceRedistributor
 from tests.conftest import SPACES, make_episode
@@ -25,12 +25,12 @@ def test_a_predictor_learns_a_return_that_the_steps_add_up_to(structure) -> None
 
 @pytest.mark.parametrize(("target", "values"), [(Target.LAST, [1.0, 1.0, 1.0]), (Target.OUTSTANDING, [2.0, 1.0, 1.0])])
 def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -> None:
-    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor = ReturnPredictor.for_spaces(*SPACES, members=1)
     predictor.rescale_(0.0, 1.0)
     lessons = [Lesson(np.ones((t, len(predictor.features)), dtype=np.float32), np.ones(t)) for t in (1, 3)]
     batch = LessonBatch.collate(lessons)
     predictions = predictor(batch.features).detach()
-    errors = losses(predictor, batch, target, [Head.OUTLOOK], together=True)[Head.OUTLOOK]
+    errors = losses(predictor, batch, target, [Head.OUTLOOK])[Head.OUTLOOK]
     expected = [(predictions[0, :1] - 1).square().mean(), (predictions[1] - torch.tensor(values)).square().mean()]
     torch.testing.assert_close(errors.along[:, 0], torch.stack(expected))
     torch.testing.assert_close(errors.last[1, 0], (predictions[1, 2] - 1).square())
@@ -83,25 +83,34 @@ def lessons_of(n: int, episodes_seed: int = 0) -> LessonBuffer:
     return lessons
 
 
-def test_a_round_anew_begins_with_fresh_weights_and_ends_at_rest() -> None:
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_a_round_begins_with_a_share_of_the_weights_and_ends_at_rest(kept) -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
-    trainer = Trainer(predictor, TrainingConfig(updates=9))
+    trainer = Trainer(predictor, TrainingConfig(updates=9, kept=kept))
     rates: list[float] = []
     lessons = lessons_of(20)
+    before = torch.zeros(())
     for number in range(2):
         trainer.train(lessons)
         assert trainer.optimizer.state_dict()["state"][0]["step"] == 9, "the optimizer is new, too"
         fresh = ReturnPredictor.for_spaces(*SPACES)
         fresh.reset_(number)
-        gone = (predictor.lstm.get_parameter("weight_ih_l0") - fresh.lstm.get_parameter("weight_ih_l0")).abs().max()
+        begun = torch.lerp(fresh.lstm.get_parameter("weight_ih_l0"), before, kept if number else 0.0)
+        gone = (predictor.lstm.get_parameter("weight_ih_l0") - begun).abs().max()
         assert 0.0 < gone < 0.1
+        before = predictor.lstm.get_parameter("weight_ih_l0").detach().clone()
         rates.append(trainer.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1e-2 / 9, 1e-2 / 9])
     assert torch.equal(fresh.heads["outlook"].get_parameter("weight") != 0, predictor.own_cells != 0)
 
 
+def test_a_share_of_weights_beyond_all_of_them_is_refused() -> None:
+    with pytest.raises(ValueError, match="within"):
+        TrainingConfig(kept=1.5)
+
+
 def test_a_round_that_goes_on_keeps_weights_optimizer_and_rate() -> None:
-    trainer = Trainer(ReturnPredictor.for_spaces(*SPACES), TrainingConfig(updates=5, anew=False))
+    trainer = Trainer(ReturnPredictor.for_spaces(*SPACES), TrainingConfig(updates=5, kept=1.0))
     for number in (1, 2):
         trainer.train(lessons_of(20))
         assert trainer.optimizer.state_dict()["state"][0]["step"] == 5 * number
@@ -143,21 +152,57 @@ def test_noise_earns_no_trust() -> None:
     assert max(trusts) < 0.2
 
 
-def test_trust_is_the_explained_variance_less_one_standard_error() -> None:
-    lessons = [Lesson(np.zeros((1, 9), np.float32), np.array([value])) for value in (-1.0, 1.0, -2.0, 2.0)]
+def products_of(predicted: list[list[float]], came: list[list[float]]) -> Products:
+    pairs = [(np.array(p), np.array(c)) for p, c in zip(predicted, came, strict=True)]
+    rows = [[p.mean(), c.mean(), (p * c).mean(), (p * p).mean()] for p, c in pairs]
+    return Products(*torch.tensor(rows, dtype=torch.float64).T)
+
+
+def test_trust_is_the_slope_of_what_came_less_one_standard_error_by_lessons() -> None:
+    rng = np.random.default_rng(0)
+    predicted, came = rng.normal(size=(40, 5)), rng.normal(size=(40, 5))
+    came += 0.7 * predicted + 3.0
+    found, error = slope(products_of(predicted.tolist(), came.tolist()))
+    assert found == pytest.approx(np.polyfit(predicted.ravel(), came.ravel(), 1)[0])
+    centred = predicted - predicted.mean()
+    residuals = came - came.mean() - found * centred
+    by_lesson = (centred * residuals).sum(axis=1)
+    expected = np.sqrt(np.square(by_lesson).sum()) / np.square(centred).sum() * np.sqrt(40 / 38)
+    assert error == pytest.approx(expected)
+    assert Quality(0.2, 0.0, 0.0, slope=0.7, standard_error=0.1).q == pytest.approx(0.6)
+    assert Quality(0.2, 0.0, 0.0, slope=0.7, standard_error=0.8).q == 0.0
+    assert Quality(0.2, 0.0, 0.0, slope=1.7, standard_error=0.1).q == 1.0
+
+
+@pytest.mark.parametrize("predicted", [[[1.0], [2.0]], [[1.0], [1.0], [1.0], [1.0]]])
+def test_two_lessons_or_a_constant_prediction_bear_nothing_out(predicted) -> None:
+    assert slope(products_of(predicted, [[float(at)] for at in range(len(predicted))])) == (0.0, 0.0)
+
+
+def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> None:
+    rng = np.random.default_rng(0)
+    lessons = [
+        Lesson(rng.normal(size=(n, 9)).astype(np.float32), np.append(np.zeros(n - 1), rng.normal()))
+        for n in (3, 5, 4, 6)
+    ]
     predictor = ReturnPredictor.for_spaces(*SPACES)
-    predictor.rescale_(0.0, 1.0)
-    with torch.no_grad():
-        predictor.heads[Head.SHARE].get_parameter("weight").zero_()
-        predictor.heads[Head.SHARE].get_parameter("bias").fill_(1.0)
-    quality = evaluate(predictor, lessons, heads=[Head.SHARE])[Head.SHARE]
-    errors, deviations = np.array([4.0, 0.0, 9.0, 1.0]), np.array([1.0, 1.0, 4.0, 4.0])
-    ratio = errors.sum() / deviations.sum()
-    assert quality.explained_variance == pytest.approx(1.0 - ratio)
-    spread = np.sqrt(np.square(errors - ratio * deviations).sum()) / deviations.sum()
-    assert quality.standard_error == pytest.approx(spread)
-    assert quality._replace(explained_variance=0.7, standard_error=0.1).q == pytest.approx(0.6)
-    assert quality._replace(explained_variance=0.7, standard_error=0.8).q == 0.0
+    predictor.rescale_(0.5, 2.0)
+    qualities = evaluate(predictor, lessons)
+    for head, quality in qualities.items():
+        predicted, came = [], []
+        for one in lessons:
+            with torch.no_grad():
+                states = predictor.states(torch.from_numpy(one.features)[None])
+                along = predictor.heads[head](states)[0].mean(dim=1).double().tolist()
+            late = (one.outstanding[-1] - 0.5) / 2.0
+            predicted.append(along if head is Head.OUTLOOK else along[-1:])
+            came.append([late] * len(predicted[-1]))
+        found, error = slope(products_of(predicted, came))
+        assert quality.slope == pytest.approx(found, rel=1e-4)
+        assert quality.standard_error == pytest.approx(error, rel=1e-4)
+        errors = np.array([p[-1] - c[-1] for p, c in zip(predicted, came, strict=True)])
+        late = np.array([c[-1] for c in came])
+        assert quality.explained_variance == pytest.approx(1.0 - np.square(errors).mean() / late.var(), rel=1e-4)
 
 
 def test_denormals_are_flushed_in_a_round_and_as_before_after_it(monkeypatch) -> None:
@@ -232,7 +277,7 @@ def share_of_the_first_step(variation_weight: float) -> float:
 
 
 def test_little_variation_means_little_credit_for_distractions() -> None:
-    assert share_of_the_first_step(0.1) > share_of_the_first_step(0.0) + 0.05
+    assert share_of_the_first_step(0.4) > share_of_the_first_step(0.0) + 0.05
 
 
 def test_the_changes_of_a_prediction_sum_to_it_but_for_the_bias() -> None:

@@ -56,10 +56,10 @@ def test_replaying_the_beginnings_equals_having_followed_them(predictor) -> None
 def test_the_stream_withholds_what_the_members_do_not_agree_on() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=8, members=2)
     predictor.rescale_(-3.0, 7.0)
-    with torch.no_grad():  # two that nearly agree
+    with torch.no_grad():  # two that agree by half
         for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"):
             own = predictor.lstm.get_parameter(name).view(4, 2, 4, -1)
-            own[:, 1] = 1.1 * (own[:, 0] if name != "weight_hh_l0" else own[:, 0].roll(4, dims=-1))
+            own[:, 1] = 2.0 * (own[:, 0] if name != "weight_hh_l0" else own[:, 0].roll(4, dims=-1))
         head = predictor.heads[predictor.reads].get_parameter("weight")
         head[1, 4:] = head[0, :4]
         predictor.heads[predictor.reads].get_parameter("bias").zero_()
@@ -73,4 +73,4 @@ def test_the_stream_withholds_what_the_members_do_not_agree_on() -> None:
     online = np.concatenate([stream.step(features[:, t].numpy()) for t in range(9)])
     np.testing.assert_allclose(online, kept, atol=1e-5)
     assert (np.abs(kept[1:]) > 1e-3).any()
-    assert (np.abs(kept - mean.numpy())[1:] > 1e-4).any()
+    assert (np.abs(kept - mean.numpy())[1:] > 1e-3).any()

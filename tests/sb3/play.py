@@ -31,7 +31,7 @@ def trusted(env: VecEnv, q: float = 1.0, **options: Any) -> RedistributedRewardV
     with torch.no_grad():
         for head in wrapped.predictor.heads.values():
             head.weight.mul_(50.0)  # so that credit is well above rounding
-    wrapped.online.quality = Quality(q, 0.0, 0.0)
+    wrapped.online.quality = Quality(q, 0.0, 0.0, slope=q)
     return wrapped
 
 

@@ -51,7 +51,7 @@ def test_a_run_that_is_not_training_is_named_once(caplog) -> None:
 
 
 def test_held_out_lessons_come_from_every_environment() -> None:
-    env = RedistributedRewardVecEnv(vec_env(5, longest=1), min_lessons=512)
+    env = RedistributedRewardVecEnv(vec_env(5, longest=1), min_lessons=512, lesson_capacity=512)
     env.reset()
     held_from = set()
     for _ in range(60):

@@ -142,9 +142,11 @@ def test_another_lstm_or_other_spaces_are_refused(tmp_path) -> None:
     from stable_baselines3.common.env_util import make_vec_env
 
     save_checkpoint(tmp_path, agent(credit()))
-    with pytest.raises(ValueError, match=r"structure was 'markov' and is 'accumulator'"):
+    with pytest.raises(ValueError, match=r"structure was 'minimal' and is 'accumulator'"):
         resume(tmp_path, credit(structure="accumulator"))
-    with pytest.raises(ValueError, match=r"has a markov LSTM of 64 cells on the full encoding, this one a accumulator"):
+    with pytest.raises(
+        ValueError, match=r"has a minimal LSTM of 64 cells on the full encoding, this one a accumulator"
+    ):
         resume(tmp_path, credit(structure="accumulator"), changed=["RedistributedRewardVecEnv"])
     with pytest.raises(ValueError, match="was made for observation_space"):
         resume(tmp_path, credit(make_vec_env("CartPole-v1", n_envs=2)))
