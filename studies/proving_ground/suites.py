@@ -71,7 +71,6 @@ class Suite:
     """Seeds of the side arms."""
     first_seed: int = 0
     """Where the seeds begin; elsewhere than at 0 where those were looked at before."""
-    first_seed: int = 0
 
     def seeds_of(self, task: Task, arm: str) -> list[int]:
         """The seeds that an arm runs with."""
@@ -192,7 +191,7 @@ SUITES: dict[str, Suite] = {
     ),
     "credit": Suite(
         tuple(
-            Task(f"rudder_lrp/{name}-v0", arms=("lrp/markov",), timesteps=timesteps, credit_points=2)
+            Task(f"rudder_lrp/{name}-v0", arms=("lrp/minimal",), timesteps=timesteps, credit_points=2)
             for name, timesteps in (
                 ("KeyToDoor", 200_000),
                 ("ChargeDischarge20", 40_000),
