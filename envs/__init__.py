@@ -20,7 +20,7 @@ from envs.trace_back import TraceBack
 from envs.umbrella import Umbrella
 from envs.ventures import Ventures
 from envs.watch_repair import WatchRepair
-from rudder_lrp.delayed_reward import DelayedReward
+from rudder_lrp.episodes.delayed_reward import DelayedReward
 
 __all__ = [
     "IDS",

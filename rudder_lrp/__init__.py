@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from rudder_lrp.delayed_reward import DelayedReward
+from rudder_lrp.episodes.delayed_reward import DelayedReward
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.lrp import LRP
 from rudder_lrp.prediction.predictor import ReturnPredictor

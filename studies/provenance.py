@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from rudder_lrp.versions import processor
+from rudder_lrp.cli.versions import processor
 
 FIELDS = ("command", "commit", "versions", "machine")
 """Of every row of every result table."""

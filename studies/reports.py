@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from studies import architecture
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.pages import fill, restate, table
@@ -82,6 +83,7 @@ def write_pages(root: Path, folder: Path = FOLDER) -> list[Path]:
     for name, page in PAGES.items():
         (root / name).write_text(page.made((root / name).read_text(), folder))
     write_figures(root / "docs", faithfulness.results(folder))
+    (root / architecture.DRAWING).write_text(architecture.drawn(architecture.rooms()))
     return [write_report(root / "docs" / "benchmarks.md", folder), *(root / name for name in PAGES)]
 
 
@@ -270,6 +272,7 @@ def repair_times(folder: Path) -> str:
 
 
 PAGES = {
+    "docs/architecture.md": Page({"rooms": lambda _: architecture.described(architecture.rooms())}, {}),
     "docs/results.md": Page(
         {
             "watch repair": repair_times,

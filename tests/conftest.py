@@ -16,6 +16,16 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+_NUMERICS = ("tests/lrp/", "tests/test_lstm.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of formulas are a tier of their own."""
+    for item in items:
+        if item.nodeid.startswith(_NUMERICS):
+            item.add_marker(pytest.mark.numerics)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)

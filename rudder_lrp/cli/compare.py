@@ -22,8 +22,8 @@ from rudder_lrp.cli.live import LiveTable
 from rudder_lrp.cli.progress import console
 from rudder_lrp.cli.tensorboard import open_log
 from rudder_lrp.cli.train import shown_outcomes
+from rudder_lrp.cli.versions import environment_versions
 from rudder_lrp.cli.workers import LOG, Job, Record, run_all
-from rudder_lrp.versions import environment_versions
 from rudder_lrp.viewing.comparison import Verdict, draw_curves, judge, mean_curve, sentence
 from rudder_lrp.viewing.dashboard import describe_run
 

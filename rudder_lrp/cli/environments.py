@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from rudder_lrp.delayed_reward import DelayedReward
+from rudder_lrp.episodes.delayed_reward import DelayedReward
 
 NAMESPACE = "rudder_lrp/"
 """Of the environments that come with a checkout; they pay late by their own rules."""

@@ -16,9 +16,9 @@ from rudder_lrp.episodes.features import RunningNormalizer
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
 from rudder_lrp.storage import check_count, check_tensors
-from rudder_lrp.torch_mode import plain_torch
 
 logger = logging.getLogger(__name__)
 

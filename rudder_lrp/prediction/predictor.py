@@ -15,8 +15,8 @@ from rudder_lrp.episodes.features import Encoding, RunningNormalizer, Transition
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan
 from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
-from rudder_lrp.torch_mode import plain_torch
 
 _KIND = "return predictor 4"
 

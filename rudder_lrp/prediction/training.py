@@ -16,7 +16,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
-from rudder_lrp.torch_mode import plain_torch
+from rudder_lrp.prediction.torch_mode import plain_torch
 
 _OUTLOOK_TRUSTED = 0.5  # from which on the outlook's changes are more than noise, if they say anything at all:
 _LEAST_FORESEEN = 0.05  # explained variance along the way

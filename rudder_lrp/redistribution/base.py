@@ -17,8 +17,8 @@ from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.redistribution.uncertainty import CALIBRATION, shrunk, spread
-from rudder_lrp.torch_mode import plain_torch
 
 Rewards = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from rudder_lrp.episodes.features import Features
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.redistribution.base import Rewards
 from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig
 from rudder_lrp.redistribution.stream import ContributionStream
-from rudder_lrp.torch_mode import plain_torch
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.prediction.training import TrainingConfig, fit
 from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.torch_mode import plain_torch
 from rudder_lrp.wrappers import RedistributedReward
 from tests.conftest import RandomLengths, make_episode
 
