@@ -12,7 +12,8 @@ kernels and the standard `state_dict` stay:
   all steps are computed at once;
 - *output gated*: Markov with the forget gate pinned open: a sum over time, let out by a gate;
 - *leaky*: Markov with the output gate pinned open, read out at the cell state `c_T`, which may forget;
-- *accumulator*: Markov with both pinned open, read out at the cell state `c_T = sum_t i_t g_t`.
+- *accumulator*: minimal with both pinned open, read out at the cell state `c_T = sum_t i_t g_t`: a gated layer summed
+  over time.
 
 Two more constraints go with any of them: gates that see `h` alone, and a cell input that is never negative.
 """
@@ -189,6 +190,14 @@ def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     return o * scan(f, i * z[..., 2 * hidden : 3 * hidden].tanh()).tanh()
 
 
+def written(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """What an accumulator adds to its cells, `i_t g_t` from `[B, T, F]`, `[B, T, H]`."""
+    W, _, b = LayerWeights.of(lstm)
+    i, _, g, _ = gate_rows(lstm.hidden_size)
+    opened, entering = (nn.functional.linear(inputs, W[rows], b[rows]) for rows in (i, g))
+    return opened.sigmoid() * entering.tanh()
+
+
 _PINNED: dict[Structure, tuple[Gate, ...]] = {
     Structure.MARKOV: (),
     Structure.MINIMAL: (),
@@ -224,7 +233,7 @@ def constrain_(
         if structure is Structure.STANDARD:
             return
         U[rows[Gate.G]] = 0.0
-        if structure is Structure.MINIMAL:
+        if structure in (Structure.MINIMAL, Structure.ACCUMULATOR):
             U.zero_()
         for gate in _PINNED[structure]:
             W[rows[gate]] = 0.0

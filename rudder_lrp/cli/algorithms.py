@@ -66,12 +66,15 @@ def find_algorithm(name: str) -> type[BaseAlgorithm]:
     return found
 
 
+_SMALLEST_IMAGE = 36  # pixels a side, below which nothing is left after the network's three convolutions
+
+
 def policy_for(name: str, observation_space: spaces.Space[Any]) -> str:
-    """The policy that takes observations of a space."""
+    """The policy that takes observations of a space; an image too small for Stable-Baselines3's network is flattened."""
     kind = "Mlp"
     if isinstance(observation_space, spaces.Dict):
         kind = "MultiInput"
-    elif is_image_space(observation_space):
+    elif is_image_space(observation_space) and min(sorted(observation_space.shape or ())[-2:]) >= _SMALLEST_IMAGE:
         kind = "Cnn"
     return f"{kind}{'Lstm' if name == 'RecurrentPPO' else ''}Policy"
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan
+from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan, written
 from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.prediction.torch_mode import plain_torch
@@ -187,12 +187,14 @@ class ReturnPredictor(nn.Module):
         inputs = self.inputs(features)
         if self.structure is Structure.MINIMAL:
             return minimal_states(self.lstm, inputs)
+        if self.structure is Structure.ACCUMULATOR:
+            return written(self.lstm, inputs).cumsum(dim=1)
         outputs: Tensor = self.lstm(inputs)[0]
         if not self.structure.reads_cell:
             return outputs
         before = torch.cat([torch.zeros_like(outputs[:, :1]), outputs[:, :-1]], dim=1)
         i, f, g = cell_gates(self.lstm, inputs, before)
-        return (i * g).cumsum(dim=1) if self.structure is Structure.ACCUMULATOR else scan(f, i * g)
+        return scan(f, i * g)
 
     def read_with_(self, head: Head) -> None:
         """From now on, predict what a head predicts, in the mean over its members."""
