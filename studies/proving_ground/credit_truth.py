@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from torch.distributions import Categorical
 
 from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play
@@ -147,15 +148,22 @@ def within(handed: Handed, true: Sequence[Floats], deviations: float) -> float:
     return float(np.mean(np.concatenate(hits)))
 
 
+def credited_environment(model: BaseAlgorithm) -> RedistributedRewardVecEnv | None:
+    """The wrapper that redistributes a model's rewards; below others, where Stable-Baselines3 transposes images."""
+    env = model.get_env()
+    return None if env is None else unwrap_vec_wrapper(env, RedistributedRewardVecEnv)
+
+
 def credit_truth(
     model: BaseAlgorithm, redistributor: Redistributor, episodes: int = 100, seed: int = 20_000
 ) -> CreditTruth | None:
-    """Compare what a model on a `RedistributedRewardVecEnv` is handed with the true credit of its policy.
+    """Compare what a model is handed with the true credit of its policy.
 
-    None, where the environment does not know its credit.
+    None, where nothing is redistributed or the environment does not know its credit.
     """
-    env = model.get_env()
-    assert isinstance(env, RedistributedRewardVecEnv)
+    env = credited_environment(model)
+    if env is None:
+        return None
     task = gym.make(env.get_attr("spec")[0].id).unwrapped
     if not hasattr(task, "foresee"):
         return None

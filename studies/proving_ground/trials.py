@@ -19,9 +19,8 @@ from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
-from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
-from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth
+from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth, credited_environment
 from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
@@ -136,8 +135,8 @@ def _deep(job: Job) -> Result:
     curves: list[CreditTruthCurve] = []
 
     def watch(config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
-        env = model.get_env()
-        if job.task.credit_points and isinstance(env, RedistributedRewardVecEnv):
+        env = credited_environment(model)
+        if job.task.credit_points and env is not None:
             every = (job.task.timesteps or 0) // job.task.credit_points
             curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
         return list(curves)
@@ -163,8 +162,8 @@ def _deep(job: Job) -> Result:
 
 def _credit_of(config: AgentConfig, model: BaseAlgorithm) -> dict[str, float]:
     """How near the credit comes to the true one, where that is known; nothing while the predictor is not trusted."""
-    env = model.get_env()
-    if not isinstance(env, RedistributedRewardVecEnv) or not env.online.q:
+    env = credited_environment(model)
+    if env is None or not env.online.q:
         return {}
     truth = credit_truth(model, redistributor_for(config, env))
     if truth is None:
