@@ -70,7 +70,7 @@ _SMALLEST_IMAGE = 36  # pixels a side, below which nothing is left after the net
 
 
 def policy_for(name: str, observation_space: spaces.Space[Any]) -> str:
-    """The policy that takes observations of a space; an image too small for Stable-Baselines3's network is flattened."""
+    """The policy that takes observations of a space; an image too small for the convolutions is flattened."""
     kind = "Mlp"
     if isinstance(observation_space, spaces.Dict):
         kind = "MultiInput"

@@ -14,6 +14,7 @@ from studies.proving_ground.credit_truth import (
     Handed,
     compare_credits,
     credit_truth,
+    credited_environment,
     handed_credits,
     played_episodes,
     within,
@@ -76,6 +77,17 @@ def test_an_agent_whose_environment_does_not_know_its_credit_has_no_measure() ->
     config = AgentConfig("CartPole-v1", n_envs=1)
     model = build_agent(config)
     assert credit_truth(model, redistributor_for(config, model.get_env()), episodes=2) is None
+
+
+def test_credit_is_measured_below_what_transposes_images() -> None:
+    config = AgentConfig(env="rudder_lrp/Harvest-v0", n_envs=1)
+    model = build_agent(config)
+    credited = credited_environment(model)
+    assert credited is not None
+    assert credited is not model.get_env()
+    truth = credit_truth(model, redistributor_for(config, credited), episodes=2)
+    assert truth is not None
+    assert truth.true_absolute_credit > 0.0
 
 
 def test_the_curve_has_a_point_at_every_so_many_steps() -> None:
