@@ -30,6 +30,7 @@ from rudder_lrp.cli.environments import Delay, environment_factory
 from rudder_lrp.cli.hyperparameters import ZooEntry, check_arguments, parse_assignments, read_zoo_file
 from rudder_lrp.prediction.quality import Target
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
+from rudder_lrp.redistribution.base import Residual
 from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 from rudder_lrp.sb3 import EpisodicCredit, RedistributedRewardVecEnv
 
@@ -171,7 +172,12 @@ def _construct(config: AgentConfig, env: VecEnv, arguments: dict[str, Any]) -> B
 
 
 def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:
-    """The redistribution that a config asks for."""
+    """The redistribution that a config asks for.
+
+    What replayed episodes leave unexplained is spread: at the last step a critic that has no memory would have to guess
+    it, again and again.
+    """
+    residual = Residual.SPREAD if learns_from_replay(config.algo) else Residual.LAST
     if config.credit is Credit.DIFFERENCE:
-        return DifferenceRedistributor(env.predictor)
-    return LRPRedistributor(env.predictor)
+        return DifferenceRedistributor(env.predictor, residual)
+    return LRPRedistributor(env.predictor, residual)

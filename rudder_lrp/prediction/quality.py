@@ -50,8 +50,6 @@ class Losses(NamedTuple):
     """Not squared, at the last step: what is predicted too much, `[B, K]`."""
     variation: Tensor
     """No error: the sum over the steps of the absolute change of the prediction, `[B, K]`."""
-    unevenness: Tensor
-    """No error: the variance over the steps of the change of the prediction, `[B, K]`."""
 
 
 class Products(NamedTuple):
@@ -88,9 +86,7 @@ def _losses(predictions: Tensor, bias: Tensor, targets: Tensor, mask: Tensor, le
     along = (squared * mask).sum(dim=1) / lengths[:, None]
     changes = torch.diff(predictions, dim=1, prepend=bias.expand(len(predictions), 1, -1))
     variation = (changes.abs() * mask).sum(dim=1)
-    mean = (changes * mask).sum(dim=1, keepdim=True) / lengths[:, None, None]
-    unevenness = ((changes - mean).square() * mask).sum(dim=1) / lengths[:, None]
-    return Losses(last_valid(squared, lengths), along, last_valid(errors, lengths), variation, unevenness)
+    return Losses(last_valid(squared, lengths), along, last_valid(errors, lengths), variation)
 
 
 class Quality(NamedTuple):
@@ -174,7 +170,7 @@ def _products(predicted: Tensor, came: Tensor, judged: Tensor) -> Products:
 def _quality(
     parts: Sequence[tuple[Losses, Products]], variance_last: float, variance_along: float, head: Head
 ) -> Quality:
-    last, along, excess, *_ = (
+    last, along, excess, _ = (
         torch.cat(errors)[:, 0].double().numpy() for errors in zip(*(losses for losses, _ in parts), strict=True)
     )
     products = Products(*map(torch.cat, zip(*(products for _, products in parts), strict=True)))

@@ -75,11 +75,6 @@ class TrainingConfig:
     Credit is the change of the prediction, so this asks for an explanation with little credit in all: what tells
     nothing, such as a distraction, earns nothing. Where steps rightly earn in both directions it costs true credit, and
     the members of a predictor then err alike, so that their spread says less of how sure they are."""
-    sampled_steps: int = 0
-    """Contributions are as even as if each episode's sum had been estimated from so many K of its T steps (randomized
-    return decomposition, Ren et al. 2022), 0 for all of them: the estimate adds the variance of the contributions over
-    the steps, `T^2 / K (1 - K / T)` times, to the squared error of the sum, and here that is added without sampling. A
-    few long episodes say little of which steps earned, and this asks for the most even explanation."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0
@@ -205,13 +200,13 @@ class Trainer:
         errors = losses(self.predictor, batch, self.config.target, self.config.predicts.heads)
         self.optimizer.zero_grad()
         # The sum over members, so that each learns as it would alone.
-        self._loss(errors, batch.lengths, variance_last).mean(dim=0).sum().backward()
+        self._loss(errors, variance_last).mean(dim=0).sum().backward()
         most = self.config.max_gradient_norm * self.predictor.members**0.5
         nn.utils.clip_grad_norm_(self.predictor.parameters(), most)
         self.optimizer.step()
         self.predictor.constrain_()
 
-    def _loss(self, errors: dict[Head, Losses], lengths: Tensor, variance_last: float) -> Tensor:
+    def _loss(self, errors: dict[Head, Losses], variance_last: float) -> Tensor:
         # Both errors count as shares of what there is to explain: a late reward may be small beside the early ones.
         loss = _mean([of_head.last for of_head in errors.values()]) / variance_last
         if Head.OUTLOOK in errors:
@@ -219,10 +214,6 @@ class Trainer:
         if weight := self.config.variation_weight:
             variation = _mean([of_head.variation for of_head in errors.values()])
             loss = loss + weight * variation / variance_last**0.5
-        if sampled := self.config.sampled_steps:
-            unevenness = _mean([of_head.unevenness for of_head in errors.values()])
-            missed = (lengths / sampled - 1.0).clamp_min(0.0) * lengths
-            loss = loss + missed[:, None] * unevenness / variance_last
         return loss
 
 

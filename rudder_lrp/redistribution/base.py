@@ -44,9 +44,10 @@ def place_residual(contributions: Rewards, episode_return: float, residual: Resi
 class Redistributor(ABC):
     """Turns episodes into rewards, one a step, that sum to each episode's true return.
 
-    A step earns what it keeps of its own reward and what it contributed to the rest. The first one also earns what was
-    expected before it, the value of its action as in Arjona-Medina et al. 2019 (section 3, equation 4), so the residual
-    is no more than what the contributions miss.
+    A step earns what it keeps of its own reward and what it contributed to the rest. What was expected before any step
+    is of none of them: the first one also earns that, the value of its action as in Arjona-Medina et al. 2019 (section
+    3, equation 4), so the residual at the last step is no more than what the contributions miss; where the residual is
+    spread, it is spread with it.
 
     Args:
         features: how transitions are encoded.
@@ -81,6 +82,10 @@ class Redistributor(ABC):
     def kept(self, lesson: Lesson) -> Rewards:
         """What of its own reward each step keeps, `[T]`: none, where all of the return is redistributed."""
         return np.zeros(len(lesson))
+
+    def unexplained(self, lesson: Lesson) -> Rewards:
+        """What an episode's steps earn, `[T]`, as far as nothing is known of them: all is residual but what is kept."""
+        return place_residual(self.kept(lesson), lesson.episode_return, self.residual)
 
     def lessons(self, episodes: Sequence[Episode | Lesson]) -> list[Lesson]:
         """The episodes, encoded."""
@@ -128,7 +133,8 @@ class Redistributor(ABC):
         contributions = self.contributions(batch.features, batch.lengths).double()
         deviation = self.deviation(batch.features, batch.lengths)
         handed = shrunk(contributions, deviation).numpy()
-        handed[:, 0] += self.expected_return
+        if self.residual is Residual.LAST:
+            handed[:, 0] += self.expected_return
         rewards = [
             place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual)
             for row, lesson in zip(handed, lessons, strict=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.training import Predicts
-from rudder_lrp.redistribution.base import Redistributor, Rewards
+from rudder_lrp.redistribution.base import Redistributor, Residual, Rewards
 from rudder_lrp.redistribution.causal import FinishedEpisode
 from rudder_lrp.redistribution.discount import check_discount, keep_discounted_return
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
@@ -95,12 +95,17 @@ class EpisodicCredit:
             )
 
     def expect_replay(self) -> None:
-        """Say so if the predictor is trained for rewards that are learnt from only once."""
+        """Say so if predictor or redistributor are made for rewards that are learnt from only once."""
         if self._env is not None and self._env.online.trainer.config.predicts is not Predicts.SHARE:
             logger.warning(
                 "the predictor learns to foresee what the policy will still earn, and the rewards that a replay buffer "
                 "keeps would depend on policies of the past; build the wrapper with the config REPLAYED, and a "
                 "training of your own with predicts='share'"
+            )
+        if self.redistributor is not None and self.redistributor.residual is Residual.LAST:
+            logger.warning(
+                "what the redistributor cannot tell goes to the last step of an episode and what was expected to its "
+                "first, and a critic that learns from replay would have to guess both; build it with residual='spread'"
             )
 
     def take_finished(self) -> list[FinishedEpisode]:
@@ -108,16 +113,19 @@ class EpisodicCredit:
         return self._connected()[0].take_finished_episodes()
 
     def rewards(self, lessons: Sequence[Lesson]) -> list[Rewards]:
-        """What the agent is to get for whole episodes: the mixture of redistributed and original rewards, `[T]` each.
+        """What the agent is to get for whole episodes, `[T]` each: as far as it is trusted, what is redistributed.
+
+        The rest is where the redistributor puts what it cannot tell: at the last step, as the environment pays it, or
+        spread evenly.
 
         Raises:
             RuntimeError: if not connected to an environment.
         """
         env, redistributor = self._connected()
-        if env.online.q == 0.0:
-            return [lesson.rewards for lesson in lessons]
-        redistributed = redistributor.redistribute(lessons)
-        mixed = [env.online.mix(new, lesson.rewards) for new, lesson in zip(redistributed, lessons, strict=True)]
+        mixed = [redistributor.unexplained(lesson) for lesson in lessons]
+        if env.online.q > 0.0:
+            pairs = zip(redistributor.redistribute(lessons), mixed, strict=True)
+            mixed = [env.online.mix(new, own) for new, own in pairs]
         if self.gamma == 1.0:
             return mixed
         return [keep_discounted_return(new, old.rewards, self.gamma) for new, old in zip(mixed, lessons, strict=True)]

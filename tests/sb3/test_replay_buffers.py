@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import fit
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
@@ -220,6 +221,26 @@ def test_the_defaults_of_replay_are_there_where_asked_for_and_one_s_own_options_
 def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(config, caplog) -> None:
     agent(RedistributedRewardVecEnv(vec_env(1), config))
     assert ("build the wrapper with the config REPLAYED" in caplog.text) is (config is ON_POLICY)
+
+
+@pytest.mark.parametrize("residual", ["last", "spread"])
+def test_a_replay_buffer_says_so_if_one_step_gets_what_nobody_can_tell(residual, caplog) -> None:
+    env = RedistributedRewardVecEnv(vec_env(1), REPLAYED)
+    EpisodicCredit(env, LRPRedistributor(env.predictor, residual)).expect_replay()
+    assert ("build it with residual='spread'" in caplog.text) is (residual == "last")
+
+
+def test_what_replayed_episodes_are_expected_to_return_is_no_single_step_s() -> None:
+    env = RedistributedRewardVecEnv(vec_env(1), REPLAYED)
+    env.predictor.rescale_(-1000.0, 1.0)
+    steps = np.random.default_rng(0).normal(size=(50, len(env.predictor.features))).astype(np.float32)
+    lesson = Lesson(steps, np.append(np.zeros(49), -1000.0))
+    credit = EpisodicCredit(env, LRPRedistributor(env.predictor, "spread"))
+    for trust in (0.0, 0.5, 1.0):
+        env.online.quality = env.online.quality._replace(slope=trust)
+        (rewards,) = credit.rewards([lesson])
+        assert rewards.sum() == pytest.approx(-1000.0)
+        assert np.abs(rewards + 20.0).max() < 2.0
 
 
 def wandering(rng: np.random.Generator, steps: int = 60) -> tuple[Episode, np.ndarray]:
