@@ -16,6 +16,7 @@ from rudder_lrp.lrp.sequences import last_valid, valid_steps
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 
 _ROUNDING = 1e-12  # of a sum of float64, relative
+_TOLD_APART = 2.0**-20  # relative: agents are paid in float32, and eight of its roundings are no difference to them
 _EVALUATED_AT_ONCE = 16  # lessons of similar length, so that little is padding
 
 
@@ -199,8 +200,8 @@ def slope(products: Products) -> tuple[float, float]:
 
 
 def differ(values: Array) -> bool:
-    """Whether values `[N]` differ by more than the rounding of sums that make them up."""
-    return len(values) > 1 and float(np.ptp(values)) > _ROUNDING * float(np.abs(values).max())
+    """Whether values `[N]` differ by more than the rounding of rewards in float32, which agents are paid in."""
+    return len(values) > 1 and float(np.ptp(values)) > _TOLD_APART * float(np.abs(values).max())
 
 
 def moments(values: Sequence[Array]) -> tuple[float, float]:
