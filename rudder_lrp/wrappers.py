@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
-from rudder_lrp.episodes.episode import Array, Observations, map_arrays
+from rudder_lrp.episodes.episode import Array, Observations, as_array, map_arrays
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.causal import CausalCredit
 from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig, takes_options
@@ -97,10 +97,10 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def _one_reward(reward: Any) -> NDArray[np.float64]:
-    rewards = np.asarray(reward, dtype=np.float64).reshape(-1)
-    if len(rewards) != 1:
+    rewards = as_array(reward)
+    if rewards.size != 1 or rewards.dtype.kind not in "biufO":
         raise ValueError(f"the environment paid {reward!r}; a reward is one number a step")
-    return rewards
+    return rewards.reshape(1).astype(np.float64)
 
 
 def _tell_of_interruption(credit: CausalCredit, told: bool, where: NDArray[np.bool_] | None = None) -> bool:
@@ -114,8 +114,12 @@ def _tell_of_interruption(credit: CausalCredit, told: bool, where: NDArray[np.bo
     return True
 
 
+def _copy(array: Any) -> Array:
+    return np.array(as_array(array))
+
+
 def _batch_of_one(values: Any) -> Observations:
-    return map_arrays(lambda array: np.array(array)[None], values)
+    return map_arrays(lambda array: _copy(array)[None], values)
 
 
 class RedistributedVectorReward(_VectorWrapper):
@@ -171,7 +175,7 @@ class RedistributedVectorReward(_VectorWrapper):
         mask = (options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool))
         self._told_of_interruption |= _tell_of_interruption(self.credit, self._told_of_interruption, mask)
         observations, infos = self.env.reset(seed=seed, options=options)
-        self._observations = map_arrays(np.copy, observations)
+        self._observations = map_arrays(_copy, observations)
         self._over = self._over & ~mask
         self.credit.restart(mask)
         return observations, infos
@@ -189,19 +193,19 @@ class RedistributedVectorReward(_VectorWrapper):
                 "reset(options={'reset_mask': ...}) first"
             )
         observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        rewards, over = np.asarray(rewards, dtype=np.float64), np.asarray(terminations) | np.asarray(truncations)
+        rewards, over = as_array(rewards).astype(np.float64), as_array(terminations) | as_array(truncations)
         # In the mode "next step", the step after an episode's last is a reset.
         running = ~self._over if self._mode is AutoresetMode.NEXT_STEP else np.ones(self.num_envs, dtype=bool)
         ends = self._ends(observations, over, infos)
         handed = self.credit.step(self._observations, actions, rewards, ends, over, running)
-        self._observations, self._over = map_arrays(np.copy, observations), over
+        self._observations, self._over = map_arrays(_copy, observations), over
         infos = infos | {"true_reward": np.copy(rewards), "_true_reward": running}
         return observations, handed.astype(np.float64), terminations, truncations, infos
 
     def _ends(self, observations: Observations, over: NDArray[np.bool_], infos: dict[str, Any]) -> Observations:
         if self._mode is not AutoresetMode.SAME_STEP or not over.any():
             return observations
-        ends = map_arrays(np.copy, observations)
+        ends = map_arrays(_copy, observations)
         for index in np.flatnonzero(over).tolist():
             final = infos["final_obs"][index] if "final_obs" in infos else None
             if final is None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from typing import Any
 
 import gymnasium as gym
@@ -167,9 +168,10 @@ class Paying(gym.Env):
         return np.full(1, self.t, np.float32), self.reward, self.t == 10, False, {}
 
 
-@pytest.mark.parametrize(
-    "reward", [1, True, np.float32(1.0), np.array([1.0]), np.array(1), torch.tensor(1.0), torch.tensor([[1]])], ids=repr
-)
+ONES = [1, True, Fraction(1), np.float32(1.0), np.array([1.0]), np.array(1), torch.tensor(1.0), torch.tensor([[1]])]
+
+
+@pytest.mark.parametrize("reward", [*ONES, torch.tensor(1.0, requires_grad=True)], ids=repr)
 def test_a_reward_may_be_any_one_number(reward) -> None:
     env = RedistributedReward(Paying(reward))
     env.reset(seed=0)
@@ -183,8 +185,9 @@ def test_a_reward_may_be_any_one_number(reward) -> None:
     assert env.credit.online.lessons.seen == 1
 
 
-def test_a_reward_of_several_numbers_is_refused() -> None:
-    env = RedistributedReward(Paying(np.ones(2)))
+@pytest.mark.parametrize("reward", [np.ones(2), 1j, "1"], ids=repr)
+def test_a_reward_that_is_not_one_real_number_is_refused(reward) -> None:
+    env = RedistributedReward(Paying(reward))
     env.reset()
     with pytest.raises(ValueError, match="a reward is one number a step"):
         env.step(env.action_space.sample())

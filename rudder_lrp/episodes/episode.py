@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
@@ -22,6 +23,11 @@ def map_arrays(function: Callable[..., Any], *trees: Observations) -> Observatio
     if isinstance(first, tuple):
         return tuple(map_arrays(function, *parts) for parts in zip(*trees, strict=True))
     return function(*trees)
+
+
+def as_array(values: Any) -> Array:
+    """Numbers as an array; tensors leave their device and their graph."""
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
 
 
 def _row_counts(tree: Observations) -> set[int]:
@@ -65,7 +71,7 @@ class Episode:
     """True if a time limit cut the episode off, false if it reached a terminal state."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rewards", np.asarray(self.rewards, dtype=np.float64))
+        object.__setattr__(self, "rewards", as_array(self.rewards).astype(np.float64))
         steps = len(self.rewards)
         if self.rewards.ndim != 1 or steps == 0:
             raise ValueError(

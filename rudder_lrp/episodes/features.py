@@ -8,6 +8,7 @@ out: where reward comes late it is the very answer that the earlier steps are to
 from __future__ import annotations
 
 import logging
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +18,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rudder_lrp.episodes.episode import Episode, Observations, Transitions
+from rudder_lrp.episodes.episode import Array, Episode, Observations, Transitions, as_array
 from rudder_lrp.episodes.images import ImageColumns, grid_names, grid_shape, is_image, pool
 
 Features = NDArray[np.float32]
@@ -41,13 +42,13 @@ def flatten(space: spaces.Space[Any], values: Observations) -> NDArray[Any]:
 
     Raises:
         TypeError: if the space is not supported.
-        ValueError: if a discrete value is outside its space.
+        ValueError: if the values are no numbers of its shape, or a discrete one is outside of it.
     """
     if isinstance(space, spaces.Dict):
         return np.concatenate([flatten(part, values[key]) for key, part in space.items()], axis=1)
     if isinstance(space, spaces.Tuple):
         return np.concatenate([flatten(part, v) for part, v in zip(space, values, strict=True)], axis=1)
-    array = np.asarray(values)
+    array = _checked(space, as_array(values))
     if isinstance(space, spaces.Discrete):
         return _one_hot(space, array.reshape(-1) - space.start, int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
@@ -58,6 +59,16 @@ def flatten(space: spaces.Space[Any], values: Observations) -> NDArray[Any]:
     if isinstance(space, spaces.Box) and is_image(space):
         return pool(space, array)
     return array.reshape(len(array), -1).astype(np.result_type(array.dtype, np.float32))
+
+
+def _checked(space: spaces.Space[Any], rows: Array) -> Array:
+    """Refuse what are no numbers, or not as many a row as the space has."""
+    if rows.dtype.kind not in "biuf" or rows.ndim == 0 or rows.size != len(rows) * math.prod(space.shape or ()):
+        raise ValueError(
+            f"found values of shape {rows.shape[1:]} and type {rows.dtype} where the space is {space}; let the "
+            "environment return numbers of that shape, or mend its space"
+        )
+    return rows
 
 
 def _one_hot(space: spaces.Space[Any], indices: NDArray[Any], size: int) -> Features:
@@ -79,9 +90,9 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
     Raises:
         TypeError: if the space is not supported, naming it and what is.
     """
-    if isinstance(space, spaces.Dict):
+    if isinstance(space, spaces.Dict) and len(space):
         return [name for key, part in space.items() for name in feature_names(part, f"{prefix}.{key}")]
-    if isinstance(space, spaces.Tuple):
+    if isinstance(space, spaces.Tuple) and len(space):
         return [name for at, part in enumerate(space) for name in feature_names(part, f"{prefix}.{at}")]
     if isinstance(space, spaces.Discrete):
         return [f"{prefix}={value + space.start}" for value in range(space.n)]
@@ -90,11 +101,11 @@ def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:
     if isinstance(space, spaces.Box) and is_image(space):
         return grid_names(space, prefix)
     if isinstance(space, spaces.Box | spaces.MultiBinary):
-        size = int(np.prod(space.shape or (1,)))
-        return [f"{prefix}[{at}]" for at in range(size)] if size > 1 else [prefix]
+        size = math.prod(space.shape)
+        return [prefix] if size == 1 else [f"{prefix}[{at}]" for at in range(size)]
     raise TypeError(
         f"space {space} is not supported; supported are Box, Discrete, MultiDiscrete, MultiBinary and Dict or Tuple of "
-        "these: wrap the environment so that it returns one of them"
+        "these, not empty: wrap the environment so that it returns one of them"
     )
 
 

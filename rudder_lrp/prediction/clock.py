@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+MOST_FREQUENCIES = 64  # float32 tells no steps apart that far out
+
 
 class Clock(nn.Module):
     """Sines and cosines of the step at geometric frequencies (Vaswani et al. 2017, section 3.5).
@@ -16,12 +18,17 @@ class Clock(nn.Module):
 
     Args:
         frequencies: number K of them; the longest period is `2 ** (K + 1)` steps.
+
+    Raises:
+        ValueError: if there are fewer than none of them, or too many.
     """
 
     rates: Tensor
 
     def __init__(self, frequencies: int) -> None:
         super().__init__()
+        if not 0 <= frequencies <= MOST_FREQUENCIES:
+            raise ValueError(f"a clock has 0 to {MOST_FREQUENCIES} frequencies, got {frequencies}; 10 see 2,048 steps")
         periods = 2.0 ** torch.arange(2, 2 + frequencies)
         self.register_buffer("rates", 2.0 * math.pi / periods, persistent=False)
 

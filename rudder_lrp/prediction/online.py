@@ -16,6 +16,7 @@ from rudder_lrp.episodes.features import RunningNormalizer
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
+from rudder_lrp.prediction.ranges import check_numbers
 from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
 from rudder_lrp.storage import check_count, check_tensors
@@ -44,11 +45,8 @@ class OnlineConfig:
     """No training before there are so many."""
 
     def __post_init__(self) -> None:
-        if self.train_every < 1 or self.min_lessons < 2 or self.growth < 1.0:
-            raise ValueError(
-                "train_every must be at least 1, min_lessons at least 2 and growth at least 1, "
-                f"got {self.train_every}, {self.min_lessons} and {self.growth}"
-            )
+        check_numbers(self, whole=("train_every",), real=("growth",), least=1)
+        check_numbers(self, whole=("min_lessons",), least=2)
 
 
 class OnlinePredictor:

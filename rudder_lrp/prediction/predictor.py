@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan, written
-from rudder_lrp.prediction.clock import Clock
+from rudder_lrp.prediction.clock import MOST_FREQUENCIES, Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
@@ -304,7 +304,10 @@ class ReturnPredictor(nn.Module):
         cells = check_count(path, header, "hidden_size", least=1)
         if "readout.weight" not in tensors or tensors["readout.weight"].shape != (1, cells):
             raise DamagedFileError(f"{path} has no readout of the {cells} cells it names; restore it or train anew")
-        members, clock = check_count(path, header, "members", least=1), check_count(path, header, "clock", most=64)
+        members, clock = (
+            check_count(path, header, "members", least=1),
+            check_count(path, header, "clock", most=MOST_FREQUENCIES),
+        )
         try:
             features = TransitionFeatures(observation_space, action_space, header.get("encoding", ""))
             predictor = cls(features, header.get("structure", ""), cells, members, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
+from rudder_lrp.prediction.ranges import check_numbers
 from rudder_lrp.prediction.torch_mode import plain_torch
 
 _OUTLOOK_TRUSTED = 0.5  # from which on the outlook's changes are more than noise, if they say anything at all:
@@ -46,7 +48,7 @@ class TrainingConfig:
     """How a predictor is trained.
 
     Raises:
-        ValueError: if `kept` is no share, or `predicts` or `target` is not one there is.
+        ValueError: if a number is out of range, or `predicts` or `target` is not one there is.
     """
 
     updates: int = 150
@@ -85,6 +87,9 @@ class TrainingConfig:
         object.__setattr__(self, "target", Target(self.target))
         if not 0.0 <= self.kept <= 1.0:
             raise ValueError(f"kept is a share of the weights, within [0, 1], got {self.kept}")
+        check_numbers(self, whole=("updates", "batch_size", "batch_steps"), least=1)
+        check_numbers(self, real=("weight_decay", "along_weight", "variation_weight"))
+        check_numbers(self, real=("learning_rate", "max_gradient_norm"), least=sys.float_info.min)
 
 
 DEFAULT_TRAINING = TrainingConfig()

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.lstm import Structure
+from rudder_lrp.prediction.clock import MOST_FREQUENCIES
 from rudder_lrp.prediction.online import OnlineConfig
+from rudder_lrp.prediction.ranges import check_numbers
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
 
 _Constructor = TypeVar("_Constructor", bound=Callable[..., None])
@@ -42,15 +44,12 @@ class CreditConfig(OnlineConfig):
         super().__post_init__()
         object.__setattr__(self, "structure", Structure(self.structure))
         object.__setattr__(self, "encoding", Encoding(self.encoding))
-        if self.max_episode_steps < 1 or self.hidden_size < 1:
-            raise ValueError(
-                "max_episode_steps and hidden_size must be at least 1, "
-                f"got {self.max_episode_steps} and {self.hidden_size}"
-            )
-        if self.members < 1 or self.clock < 0 or self.hidden_size % self.members:
+        check_numbers(self, whole=("max_episode_steps", "hidden_size", "members", "lesson_capacity"), least=1)
+        check_numbers(self, whole=("clock",))
+        if self.hidden_size % self.members or self.clock > MOST_FREQUENCIES:
             raise ValueError(
                 f"{self.hidden_size} cells cannot be shared out among {self.members} members, or a clock cannot have "
-                f"{self.clock} frequencies; let members divide hidden_size, and clock be 0 or more"
+                f"{self.clock} frequencies; let members divide hidden_size, and clock be at most {MOST_FREQUENCIES}"
             )
         if self.lesson_capacity < self.min_lessons:
             raise ValueError(

@@ -20,6 +20,7 @@ SUPPORTED = [
     spaces.MultiBinary(3),
     spaces.Dict(b=spaces.Discrete(2), a=spaces.Box(0.0, 1.0, (2,), np.float32)),
     spaces.Tuple((spaces.Discrete(2), spaces.Dict(x=spaces.MultiBinary(2)))),
+    spaces.Dict(nothing=spaces.Box(0.0, 1.0, (0,), np.float32), one=spaces.Box(0.0, 1.0, (), np.float32)),
 ]
 
 
@@ -33,7 +34,7 @@ def test_flattening_agrees_with_gymnasium(space) -> None:
     assert len(feature_names(space, "obs")) == expected.shape[1]
 
 
-@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict(a=spaces.Text(2))], ids=str)
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict(a=spaces.Text(2)), spaces.Dict({})], ids=str)
 def test_unsupported_spaces_are_named_with_what_is_supported(space) -> None:
     with pytest.raises(TypeError, match="is not supported; supported are Box"):
         TransitionFeatures(space, spaces.Discrete(2))
@@ -138,3 +139,16 @@ def test_spaces_so_wide_that_an_lstm_cannot_be_meant_are_named(caplog) -> None:
         assert not caplog.text
         TransitionFeatures(spaces.Box(-1.0, 1.0, (50_000,)), spaces.Discrete(2))
     assert "these spaces make 100003 features a step" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((2, 4)), (np.zeros(2),) * 3, [None, None], np.zeros((2, 3), complex), [["a"] * 3] * 2, 1.0]
+)
+def test_values_that_are_no_numbers_of_their_space_are_refused_with_both(values) -> None:
+    with pytest.raises(ValueError, match=r"found values of shape .* where the space is Box.*mend its space"):
+        flatten(spaces.Box(-1.0, 1.0, (3,)), values)
+
+
+def test_tensors_are_taken_out_of_their_graph() -> None:
+    values = torch.arange(6.0, requires_grad=True).reshape(2, 3)
+    np.testing.assert_array_equal(flatten(spaces.Box(-1.0, 1.0, (3,)), values), np.arange(6.0).reshape(2, 3))

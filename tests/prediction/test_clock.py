@@ -26,6 +26,12 @@ def test_no_two_steps_within_the_longest_period_look_alike() -> None:
     assert torch.cdist(read, read).fill_diagonal_(1.0).min() > 0.05
 
 
+@pytest.mark.parametrize("frequencies", [-1, 65])
+def test_a_clock_whose_predictor_could_not_be_loaded_again_is_refused(frequencies) -> None:
+    with pytest.raises(ValueError, match="a clock has 0 to 64 frequencies"):
+        ReturnPredictor.for_spaces(*SPACES, clock=frequencies)
+
+
 def test_without_frequencies_there_is_no_clock() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES, clock=0)
     features = torch.randn(1, 5, len(predictor.features))

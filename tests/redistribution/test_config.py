@@ -7,6 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.redistribution.config import CreditConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
@@ -34,6 +35,25 @@ def test_an_option_reaches_the_predictor_through_every_wrapper(wrapper) -> None:
     assert (online.predictor.lstm.hidden_size, online.config.train_every, online.lessons.capacity) == (6, 77, 40)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("updates", 0),
+        ("batch_size", 0),
+        ("batch_steps", 1.5),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("max_gradient_norm", 0.0),
+        ("weight_decay", -1e-3),
+        ("along_weight", -1.0),
+        ("variation_weight", float("inf")),
+    ],
+)
+def test_a_training_that_could_not_learn_is_refused(option, value) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be a (whole|finite) number of at least"):
+        TrainingConfig(**{option: value})
+
+
 @pytest.mark.parametrize("wrapper", BUILD)
 def test_an_option_that_there_is_not_is_refused(wrapper) -> None:
     with pytest.raises(TypeError, match=r"no option 'train_evry'; there are training, train_every"):
@@ -44,11 +64,15 @@ def test_an_option_that_there_is_not_is_refused(wrapper) -> None:
     ("options", "says"),
     [
         ({"lesson_capacity": 16}, "lesson_capacity=16 lessons never become min_lessons=32"),
-        ({"max_episode_steps": 0}, "max_episode_steps and hidden_size must be at least 1"),
-        ({"hidden_size": 0}, "max_episode_steps and hidden_size must be at least 1"),
-        ({"train_every": 0}, "train_every must be at least 1"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be a whole number of at least 1, got 0"),
+        ({"hidden_size": 0}, "hidden_size must be a whole number of at least 1"),
+        ({"train_every": 0}, "train_every must be a whole number of at least 1"),
+        ({"min_lessons": 2.5}, "min_lessons must be a whole number of at least 2, got 2.5"),
+        ({"growth": float("nan")}, "growth must be a finite number of at least 1, got nan"),
+        ({"lesson_capacity": float("inf")}, "lesson_capacity must be a whole number of at least 1, got inf"),
         ({"members": 3}, "64 cells cannot be shared out among 3 members"),
-        ({"clock": -1}, "clock be 0 or more"),
+        ({"clock": -1}, "clock must be a whole number of at least 0"),
+        ({"clock": 65}, "clock be at most 64"),
         ({"structure": "round"}, "'round' is not a valid Structure"),
     ],
 )
