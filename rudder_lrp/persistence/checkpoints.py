@@ -19,7 +19,9 @@ _CHECKPOINT, _JOURNAL, _DAMAGED = "checkpoint_", "lessons_after_", "damaged_chec
 
 def numbered(folder: Path, beginning: str = _CHECKPOINT) -> dict[int, Path]:
     """What a folder holds under a name that ends in a number of six digits or more, by number, the oldest first."""
-    names = ((re.fullmatch(rf"{beginning}(\d{{6,}})", path.name, re.ASCII), path) for path in folder.glob("*"))
+    names = (
+        (re.fullmatch(rf"{beginning}(\d{{6}}|[1-9]\d{{6,}})", path.name, re.ASCII), path) for path in folder.glob("*")
+    )
     return dict(sorted((int(match[1]), path) for match, path in names if match))
 
 

@@ -7,6 +7,7 @@ not as it was written, such as one that a kill left half-written, and says so.
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,7 +94,10 @@ def read_journal(path: str | Path, *, keep_damaged: bool = False) -> Iterator[Le
     reader = _Reader(Path(path))
     yield from reader
     if keep_damaged:
-        reader.keep_damaged()
+        try:
+            reader.keep_damaged()
+        except OSError as error:  # nothing is cut off here, so there is no need to stop
+            logger.warning("%s could not be copied beside itself: %s", reader.path, error)
 
 
 class _Reader:
@@ -108,28 +113,34 @@ class _Reader:
             return
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise DamagedFileError(f"{self.path} is no regular file, so no journal; move it away")
-        self.whole, count = 0, 0
+        self.whole, lessons = 0, 0
         with self.path.open("rb") as file:
             self._size = os.fstat(file.fileno()).st_size
             if file.read(len(_FIRST_LINE)) == _FIRST_LINE:
                 self.whole = len(_FIRST_LINE)
                 while (lesson := _next(file, self._size - self.whole)) is not None:
-                    count += 1
+                    lessons += 1
                     self.whole = file.tell()
                     yield lesson
         if self.whole < self._size:
             logger.warning(
                 "%s is damaged after lesson %d: the last %d of its %d bytes were left out",
                 self.path,
-                count,
+                lessons,
                 self._size - self.whole,
                 self._size,
             )
 
     def keep_damaged(self) -> None:
-        """Copy the file beside itself if it is damaged."""
-        if self.whole < self._size:
-            shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.damaged"))
+        """Copy the file beside itself if it is damaged, unless that was done before; no earlier copy is lost."""
+        if self.whole == self._size:
+            return
+        names = (f"{self.path.name}.damaged{number or ''}" for number in count())
+        for copy in map(self.path.with_name, names):
+            if not copy.exists():
+                shutil.copyfile(self.path, copy)
+            if filecmp.cmp(self.path, copy, shallow=False):
+                return
 
 
 def _next(file: BinaryIO, left: int) -> Lesson | None:

@@ -1,4 +1,4 @@
-"""A lock on a folder that dies with its process: one run writes there, and a killed one blocks nobody."""
+"""A lock on a folder or a file that dies with its process: one run writes there, and a killed one blocks nobody."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAME = ".lock"
 
 
 class FolderInUseError(OSError):
-    """Another process writes into the folder."""
+    """Somebody else writes into the folder, or to the file."""
 
 
 class FolderLock:
@@ -38,6 +38,7 @@ class FolderLock:
 
     Args:
         folder: made if it is not there.
+        file: name of the one file in it that is locked, in place of all of it.
 
     Raises:
         FolderInUseError: if it is held already.
@@ -45,39 +46,40 @@ class FolderLock:
 
     _held: dict[Path, FolderLock] = {}  # noqa: RUF012 - by the process: the system's lock lets it lock again
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: str | Path, file: str = "") -> None:
+        folder = Path(folder).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.locked = folder / file
         self._process = os.getpid()
-        if self.folder in self._held and self._held[self.folder].held:
-            raise FolderInUseError(f"{self.folder} is in use by this process; end that run, or name another folder")
-        self._descriptor = _locked(self.folder / _NAME)
-        self._held[self.folder] = self
+        if self.locked in self._held and self._held[self.locked].held:
+            raise FolderInUseError(f"{self.locked} is in use by this process; end that run, or name another one")
+        self._descriptor = _lock_file(folder / (f".{file}{_NAME}" if file else _NAME), self.locked)
+        self._held[self.locked] = self
 
     @property
     def held(self) -> bool:
         """Whether it was not released, in the process that made it."""
-        return self._held.get(self.folder) is self and self._process == os.getpid()
+        return self._held.get(self.locked) is self and self._process == os.getpid()
 
     def release(self) -> None:
         """Let others write."""
         if self.held:
-            del self._held[self.folder]
+            del self._held[self.locked]
             os.close(self._descriptor)
 
 
-def _locked(path: Path) -> int:
+def _lock_file(path: Path, locked: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock(descriptor)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
-            logger.warning("%s cannot be locked (%s): see to it yourself that one run writes there", path.parent, error)
+            logger.warning("%s cannot be locked (%s): see to it yourself that one run writes there", locked, error)
             return descriptor
         process = os.read(descriptor, 20).decode(errors="replace").strip()
         os.close(descriptor)
         raise FolderInUseError(
-            f"{path.parent} is in use by process {process or 'unknown'}; end that run, or name another folder"
+            f"{locked} is in use by process {process or 'unknown'}; end that run, or name another one"
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)

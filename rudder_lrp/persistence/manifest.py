@@ -23,6 +23,11 @@ class Manifest(NamedTuple):
     """What the run was built of, to be compared with what it is resumed with."""
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder has a manifest, and so holds a checkpoint, not checkpoints."""
+    return (folder / _NAME).is_file()
+
+
 def seal(checkpoint: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder whose other files are complete."""
     files = {path.name: _size_and_checksum(path) for path in sorted(checkpoint.iterdir())}

@@ -25,7 +25,7 @@ from rudder_lrp.persistence.checkpoints import (
 )
 from rudder_lrp.persistence.journal import LessonJournal, read_journal
 from rudder_lrp.persistence.lock import FolderInUseError, FolderLock
-from rudder_lrp.persistence.manifest import Manifest, read_manifest
+from rudder_lrp.persistence.manifest import Manifest, is_checkpoint, read_manifest
 from rudder_lrp.persistence.online import read_online, write_online
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.storage import DamagedFileError
@@ -47,6 +47,16 @@ _positions: WeakKeyDictionary[OnlinePredictor, _Position] = WeakKeyDictionary()
 _open: dict[Path, RunFolder] = {}
 
 
+def check_keep(keep: int) -> None:
+    """Refuse to keep no checkpoint.
+
+    Raises:
+        ValueError: if it is not at least one.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, the latest checkpoint, got {keep}")
+
+
 def _nothing(_: Path) -> None:
     return None
 
@@ -63,12 +73,12 @@ class RunFolder:
 
     Raises:
         FolderInUseError: if another process writes into the folder.
-        ValueError: if the folder holds another run than the one that `online` belongs to.
+        ValueError: if the folder holds another run than the one that `online` belongs to, or is none.
     """
 
     def __init__(self, folder: str | Path, online: OnlinePredictor, keep: int = 2) -> None:
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1, the latest checkpoint, got {keep}")
+        check_keep(keep)
+        _check_folder(Path(folder))
         self.folder = Path(folder).resolve()
         self.keep = keep
         self.online = online
@@ -194,9 +204,10 @@ def restore(
 
     Raises:
         ValueError: if there are checkpoints and none is whole, or the run cannot go on with this predictor, or `check`
-            says so.
+            says so, or `folder` is itself a checkpoint, or a file.
     """
     folder = Path(folder)
+    _check_folder(folder)
     damaged: dict[Path, Exception] = {}
     for number, checkpoint in reversed(numbered(folder).items()):
         try:
@@ -225,6 +236,13 @@ def restore(
             folder,
         )
     return None
+
+
+def _check_folder(folder: Path) -> None:
+    if is_checkpoint(folder):
+        raise ValueError(f"{folder} is one checkpoint of a run; name the folder it is in, {folder.absolute().parent}")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name the folder that the checkpoints went to")
 
 
 def _fitting(journal: Path, width: int) -> list[Lesson]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from weakref import WeakSet
 
@@ -11,7 +12,8 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Image
 
 from rudder_lrp.persistence.journal import LessonJournal
-from rudder_lrp.persistence.run_folder import RunFolder
+from rudder_lrp.persistence.lock import FolderLock
+from rudder_lrp.persistence.run_folder import RunFolder, check_keep
 from rudder_lrp.redistribution import DifferenceRedistributor
 from rudder_lrp.redistribution.base import Redistributor
 from rudder_lrp.sb3.episodic import EpisodicCredit
@@ -44,6 +46,11 @@ def _check_interval(name: str, steps: int) -> None:
         raise ValueError(f"{name} must be at least 1 environment step, got {steps}; name more to leave the end alone")
 
 
+def _check_lessons(n_lessons: int) -> None:
+    if n_lessons < 1:
+        raise ValueError(f"n_lessons must be at least 1, got {n_lessons}; leave the callback out to look at none")
+
+
 class _Callback(BaseCallback):
     """Knows the wrapper of the training environment, and does nothing at a step."""
 
@@ -70,21 +77,26 @@ class LessonRecording(_Callback):
     `rudder_lrp.persistence.journal.read_journal` gives them back.
 
     Args:
-        path: of one file for all lessons; an existing one is continued.
+        path: of one file for all lessons; an existing one is continued. One recording at a time writes there: training
+            raises `rudder_lrp.persistence.lock.FolderInUseError` while another one does.
     """
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.path = Path(path)
+        self._recording = ExitStack()
 
     def _on_training_start(self) -> None:
+        self._recording.close()  # left open where the call before was interrupted
         super()._on_training_start()
-        self._journal = LessonJournal(self.path)
-        self._env.online.listeners.append(self._journal.append)
+        self._recording.callback(FolderLock(self.path.parent, self.path.name).release)
+        journal, listeners = LessonJournal(self.path), self._env.online.listeners
+        self._recording.callback(journal.close)
+        listeners.append(journal.append)
+        self._recording.callback(listeners.remove, journal.append)
 
     def _on_training_end(self) -> None:
-        self._env.online.listeners.remove(self._journal.append)
-        self._journal.close()
+        self._recording.close()
 
 
 class CreditCheckpoints(_Callback):
@@ -102,6 +114,7 @@ class CreditCheckpoints(_Callback):
     def __init__(self, folder: str | Path, *, every: int = 50_000, replay_buffer: bool = False, keep: int = 2) -> None:
         super().__init__()
         _check_interval("every", every)
+        check_keep(keep)
         self.folder = Path(folder)
         self.every = every
         self.replay_buffer = replay_buffer
@@ -124,7 +137,7 @@ class CreditCheckpoints(_Callback):
         """Write a checkpoint, and the latest predictor beside it; each is whole or not there."""
         self._next = self.num_timesteps + self.every
         write_checkpoint(self._run, self.model, replay_buffer=self.replay_buffer)
-        self._env.predictor.save(self.folder / "predictor.safetensors")
+        self._env.predictor.save(self._run.folder / "predictor.safetensors")  # whatever the working directory is by now
 
 
 class CreditScalars(_Callback):
@@ -139,6 +152,7 @@ class CreditScalars(_Callback):
 
     def __init__(self, n_lessons: int = 16) -> None:
         super().__init__()
+        _check_lessons(n_lessons)
         self.n_lessons = n_lessons
 
     def _on_training_start(self) -> None:
@@ -196,6 +210,9 @@ class TimelinePictures(_Callback):
     def __init__(self, *, every: int = 50_000, count: int = 3, n_lessons: int = 16) -> None:
         super().__init__()
         _check_interval("every", every)
+        _check_lessons(n_lessons)
+        if count < 1:
+            raise ValueError(f"count must be at least 1 picture, got {count}; leave the callback out to draw none")
         self.every = every
         self.count = count
         self.n_lessons = n_lessons

@@ -109,6 +109,17 @@ def test_a_damaged_journal_is_continued_after_its_last_whole_lesson_and_kept(tmp
     assert path.with_name("journal.damaged").read_bytes() == damaged
 
 
+def test_of_every_damage_one_copy_is_kept(tmp_path) -> None:
+    path = tmp_path / "journal"
+    damaged = [written(path, 1) + b"torn", written(tmp_path / "other", 2) + b"torn again"]
+    for data in damaged:
+        path.write_bytes(data)
+        for _ in range(2):
+            list(read_journal(path, keep_damaged=True))
+        LessonJournal(path).close()
+    assert sorted(copy.read_bytes() for copy in tmp_path.glob("journal.damaged*")) == sorted(damaged)
+
+
 def test_what_is_no_journal_is_neither_read_nor_lost(tmp_path) -> None:
     path = tmp_path / "journal"
     path.write_bytes(b"something that somebody wrote before")

@@ -175,11 +175,35 @@ def test_copies_and_strangers_are_no_checkpoints(tmp_path) -> None:
     own = run_with_two_checkpoints(tmp_path)
     shutil.copytree(tmp_path / "checkpoint_000001", tmp_path / "checkpoint_backup")
     (tmp_path / "checkpoint_9").mkdir()
+    (tmp_path / "checkpoint_0000001").mkdir()
     with RunFolder(tmp_path, own) as run:
         assert run.checkpoint().name == "checkpoint_000002"
     again = online()
     assert restore(tmp_path, again).name == "checkpoint_000002"
     assert (tmp_path / "checkpoint_backup").is_dir()
+
+
+def test_a_checkpoint_or_a_file_in_place_of_the_folder_is_not_taken_for_an_empty_one(tmp_path) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    for path, says in ((tmp_path / "checkpoint_000001", "is one checkpoint of a run"), (tmp_path / ".lock", "a file")):
+        with pytest.raises(ValueError, match=says):
+            restore(path, online())
+        with pytest.raises(ValueError, match=says):
+            RunFolder(path, own)
+
+
+def test_a_damaged_journal_that_cannot_be_copied_is_read_all_the_same(tmp_path, caplog, monkeypatch) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    with (tmp_path / "lessons_after_000001").open("ab") as journal:
+        journal.write(b"torn")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    restore(tmp_path, again := online(3))
+    assert again.lessons.seen == own.lessons.seen
+    assert "could not be copied beside itself: [Errno 13] Permission denied" in caplog.text
 
 
 def test_lessons_without_a_checkpoint_are_named(tmp_path, caplog) -> None:

@@ -10,11 +10,13 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import (
+    CreditCheckpoints,
     EpisodicCredit,
     RedistributedReplayBuffer,
     RedistributedRewardVecEnv,
     RedistributedRolloutBuffer,
     RedistributionCallback,
+    TimelinePictures,
 )
 from tests.sb3.play import QUICK, vec_env
 
@@ -101,11 +103,20 @@ def test_an_episode_after_an_interrupted_one_is_redistributed_in_the_replay_buff
         ({"checkpoint_replay_buffer": True}, "does nothing without a checkpoint_folder"),
         ({"checkpoint_folder": "somewhere", "checkpoint_every": 0}, "every must be at least 1"),
         ({"pictures_every": 0}, "every must be at least 1"),
+        ({"n_pictures": 0}, "count must be at least 1 picture, got 0"),
+        ({"n_lessons": 0}, "n_lessons must be at least 1, got 0"),
     ],
 )
 def test_options_of_the_callback_that_do_nothing_are_refused(options, says) -> None:
     with pytest.raises(ValueError, match=says):
         RedistributionCallback(**options)
+
+
+@pytest.mark.parametrize(("callback", "option"), [(CreditCheckpoints, "keep"), (TimelinePictures, "n_lessons")])
+def test_each_callback_refuses_what_it_could_do_nothing_with(callback, option) -> None:
+    folder = ["somewhere"] if callback is CreditCheckpoints else []
+    with pytest.raises(ValueError, match=f"{option} must be at least 1"):
+        callback(*folder, **{option: 0})
 
 
 def test_an_on_policy_algorithm_has_no_replay_buffer_to_save(tmp_path) -> None:
