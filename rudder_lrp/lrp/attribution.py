@@ -90,6 +90,8 @@ class LRP(Generic[Account]):
         if not eps > 0 or reads not in ("hidden", "cell"):
             raise ValueError(f"eps must be > 0 and reads 'hidden' or 'cell', got {eps} and {reads!r}; change them")
         gate = checks.check_rule("rule", rule, GATE_RULES)
+        if isinstance(model, nn.Module):
+            model = checks.unwrapped(model)
         self.model = model
         self.rules = Rules(gate, checks.check_rule("linear", linear, LINEAR_RULES), eps, conserve)
         self._recurrent: RecurrentLRP | None = None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from rudder_lrp.lrp.checks import unwrapped
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 
 ELEMENTWISE = (
@@ -22,6 +23,7 @@ def layers_of(module: nn.Module) -> list[nn.Module]:
     Raises:
         TypeError: if there is anything else in it.
     """
+    module = unwrapped(module)
     if isinstance(module, nn.Sequential):
         return [layer for part in module for layer in layers_of(part)]
     if isinstance(module, nn.Dropout):

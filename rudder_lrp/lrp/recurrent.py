@@ -12,6 +12,7 @@ from rudder_lrp.lrp import checks
 from rudder_lrp.lrp.dense import Dense, DensePassed, layers_of
 from rudder_lrp.lrp.direction import Account
 from rudder_lrp.lrp.ledger import Ledger
+from rudder_lrp.lrp.plain_modules import check_beside, check_plain, make_weights
 from rudder_lrp.lrp.rules import Rules, epsilon
 from rudder_lrp.lrp.sequences import Arrivals, pack_like, unpack, without_padding
 from rudder_lrp.lrp.stack import Stack, StackPassed, weights_of
@@ -122,6 +123,7 @@ class RecurrentLRP:
         self, inputs: Tensor, lengths: Tensor | None, account: bool, asked: Asked
     ) -> tuple[Tensor, Ledger | None, Tensor | None]:
         """Relevance `[T, B, F]` of inputs `[T, B, F]`; on demand the ledger and what each step absorbed, `[T, B]`."""
+        self._check_modules()
         lengths = checks.check_lengths(inputs, lengths)
         inputs = without_padding(inputs, lengths)
         state = checks.check_state(self.module, asked.state, inputs)
@@ -148,6 +150,7 @@ class RecurrentLRP:
             raise ValueError("there is no readout to explain an output of; pass one to LRP, or relevance to attribute")
         step = checks.check_step(asked.step, stack.lengths)
         readout = Dense(self._readout, stack.states(step, self._at_cell))
+        checks.check_finite("outputs", readout.outputs)
         outputs = readout.outputs.shape[1]
         chosen = checks.check_target(asked.target, outputs, len(stack.lengths), stack.lengths.device)
         selected = nn.functional.one_hot(chosen, outputs).to(readout.outputs.dtype)
@@ -160,6 +163,7 @@ class RecurrentLRP:
         else:
             relevance = self._swap(relevance)
         checks.check_relevance(relevance, stack.outputs())
+        checks.check_finite("outputs", stack.outputs())
         relevance = without_padding(relevance, stack.lengths)
         none = relevance.new_zeros(len(stack.lengths))
         return stack.arrivals(relevance, self._at_cell), DensePassed(relevance, none, none)
@@ -180,6 +184,14 @@ class RecurrentLRP:
     def _features(self) -> int:
         widths = [layer.in_features for layer in self._encoder if isinstance(layer, nn.Linear)]
         return widths[0] if widths else self.module.input_size
+
+    def _check_modules(self) -> None:
+        linear = [layer for layer in (*self._encoder, *(self._readout or ())) if isinstance(layer, nn.Linear)]
+        for module in (self.module, *linear):
+            check_plain(module)
+            make_weights(module)
+        for layer in linear:
+            check_beside(layer, self._weight)
 
     def _check_widths(self) -> None:
         states = self.module.hidden_size * (2 if self.module.bidirectional else 1)

@@ -301,6 +301,7 @@ def test_weights_that_are_made_while_the_model_runs_are_taken_as_they_are(change
     torch.testing.assert_close(found.total(), y, rtol=0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch about itself
 def test_wrappers_are_looked_through() -> None:
     model, x = grammar_model(GRAMMAR["residual"]), inputs(2, 4, 3)
     expected = LRP(model).attribute(x, 0)
