@@ -82,9 +82,7 @@ def check_inputs(inputs: Tensor, weight: Tensor, features: int, layout: str) -> 
     if not isinstance(inputs, Tensor):
         raise TypeError(f"inputs must be a tensor or a PackedSequence, got {type(inputs).__name__}; convert them")
     if inputs.is_nested or inputs.layout is not torch.strided:
-        raise TypeError(
-            f"inputs are {'nested' if inputs.is_nested else 'sparse'}; pad them, or call to_dense()"
-        )
+        raise TypeError(f"inputs are {'nested' if inputs.is_nested else 'sparse'}; pad them, or call to_dense()")
     if inputs.dtype != weight.dtype:
         raise TypeError(f"inputs are {inputs.dtype}, the model is {weight.dtype}; convert one of them")
     if inputs.device != weight.device:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
 _KIND = "online predictor 3"
 _PREDICTOR, _LESSONS, _TRAINING = "predictor.safetensors", "lessons.safetensors", "training.safetensors"
 
 
+@plain_torch()
 def write_online(checkpoint: Path, online: OnlinePredictor) -> None:
     """Write predictor, normalisation, lessons, optimizer and counters into a folder."""
     online.predictor.save(checkpoint / _PREDICTOR)
@@ -22,6 +24,7 @@ def write_online(checkpoint: Path, online: OnlinePredictor) -> None:
     write_tensors(checkpoint / _TRAINING, tensors, _KIND, counters)
 
 
+@plain_torch()
 def read_online(checkpoint: Path, online: OnlinePredictor) -> Callable[[], None]:
     """Read and check what `write_online` wrote, and change nothing yet.
 

@@ -12,6 +12,7 @@ from rudder_lrp.episodes.episode import Array
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import last_valid
+from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.redistribution import PredictorRedistributor, Redistributor
 from rudder_lrp.redistribution.uncertainty import shrunk
 from rudder_lrp.viewing.credit_map import credit_map
@@ -32,6 +33,7 @@ def relevance_leak(redistributor: Redistributor, batch: LessonBatch) -> float:
     return float((contributions - explained).abs().sum() / explained.abs().sum().clamp_min(1e-12))
 
 
+@plain_torch()
 def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> dict[str, float]:
     """Numbers that say what the redistribution does to these episodes, by name.
 
@@ -56,6 +58,7 @@ def credit_report(redistributor: Redistributor, lessons: Sequence[Lesson]) -> di
     }
 
 
+@plain_torch()
 def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
     """All that is worth drawing of one episode; without a predictor, the features of a step are one."""
     batch = LessonBatch.collate([lesson])

@@ -16,7 +16,7 @@ from studies.provenance import command, commit
 from studies.proving_ground.settings import KnownSettings, remember
 from studies.proving_ground.suites import Suite
 from studies.proving_ground.trials import Job, Result, check, jobs, perform
-from studies.proving_ground.worker import Perform, Status, alike, guarded
+from studies.proving_ground.worker import Perform, Status, alike, failed, guarded
 from studies.results import Key, ResultTable, Row
 
 Ended = tuple[Job, Result]
@@ -116,7 +116,10 @@ def _run_and_record(work: Work, table: ResultTable, job: Job, retry: bool) -> En
         if not ours.seeds:
             return job, _elsewhere(job)
         results = work(ours)
-        record(table, ours, results)
+        try:
+            record(table, ours, results)
+        except OSError as error:  # not written down, so it runs again
+            results = failed(ours, error)
     return ours, results[ours.seeds[0]]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import select
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from multiprocessing import get_context
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -89,27 +92,51 @@ def _ending(exit_code: int) -> str:
 
 
 def _answer(job: Job, perform: Perform, sender: Any) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process of a terminal; the harness ends this one
+    # Ctrl-C reaches every process of a terminal; the harness ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_harness, args=(sender,), daemon=True).start()
     sender.send(None)
     try:
-        results = perform(job)
+        answer = ForkingPickler.dumps(perform(job))
     except Exception as error:
-        results = failed(job, error)
-    sender.send(results)
+        answer = ForkingPickler.dumps(failed(job, error))
+    sender.send_bytes(answer)
+
+
+def _end_with_harness(sender: Any) -> None:
+    """A harness that was killed can end nobody; the other end of the pipe is closed then."""
+    if hasattr(select, "poll"):  # not on Windows
+        poll = select.poll()
+        poll.register(sender.fileno(), select.POLLERR)
+        poll.poll()
+        os._exit(1)
 
 
 def failed(job: Job, error: Exception) -> dict[int, Result]:
     """What an exception says of a job."""
     reason = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return alike(job, Status.OUT_OF_MEMORY, reason)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return alike(job, Status.DISK_FULL, reason)
+    for status, is_so in ((Status.OUT_OF_MEMORY, _lacks_memory), (Status.DISK_FULL, _lacks_space)):
+        if any(map(is_so, _chain(error))):
+            return alike(job, status, reason)
     lines = "".join(traceback.format_exception(error)).rstrip()
     told = re.sub(r'File "([^"]*)"', lambda found: f'File "{_short(found[1])}"', lines)
     return alike(job, Status.CRASHED, reason, traceback=told)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it: libraries raise errors of their own where memory or disk gave out."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return known or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+
+
+def _lacks_space(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _short(path: str) -> str:

@@ -34,6 +34,7 @@ MODES: dict[str, Callable[[], AbstractContextManager]] = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "float64 by default": default_float64,
     "deterministic algorithms": deterministic,
+    "another device by default": lambda: torch.device("meta"),
 }
 
 

@@ -6,11 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from rudder_lrp.persistence.journal import read_journal
 from rudder_lrp.persistence.lock import FolderInUseError
-from rudder_lrp.sb3 import LessonRecording, RedistributedRewardVecEnv, RedistributionCallback
+from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.sb3 import (
+    LessonRecording,
+    RedistributedRewardVecEnv,
+    RedistributionCallback,
+    resume,
+    save_checkpoint,
+)
+from rudder_lrp.viewing.diagnosis import credit_report, timeline
 from tests.sb3.test_evaluation import credit_env, ppo
 
 
@@ -89,3 +98,16 @@ def test_a_run_that_changes_its_working_directory_writes_where_it_began(tmp_path
     assert (tmp_path / "run" / "checkpoint_000001").is_dir()
     newest = max((tmp_path / "run").glob("**/predictor.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     assert newest.parent == tmp_path / "run"
+
+
+def test_a_run_is_seen_and_saved_where_pytorch_would_make_tensors_elsewhere(tmp_path) -> None:
+    env = credit_env()
+    model = ppo(env).learn(64)
+    with torch.device("meta"):
+        save_checkpoint(tmp_path, model)
+        resume(tmp_path, again := credit_env(seed=1))
+        lessons = again.online.lessons.held_out
+        report = credit_report(LRPRedistributor(again.predictor), lessons)
+        drawn = timeline(LRPRedistributor(again.predictor), lessons[0])
+    assert report == credit_report(LRPRedistributor(env.predictor), env.online.lessons.held_out)
+    assert len(drawn.predictions) == len(lessons[0])
