@@ -42,6 +42,7 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
 
     Raises:
         TypeError: if a space is not supported, or there is no such option.
+        ValueError: if rewards are redistributed below already.
     """
 
     @takes_options
@@ -55,6 +56,7 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
         **options: Any,
     ) -> None:
         super().__init__(env)
+        _refuse_twice(env)
         spaces = env.observation_space, env.action_space
         config = config.changed(options, own_predictor=predictor is not None)
         self.credit = CausalCredit.for_spaces(*spaces, 1, config, predictor, seed)
@@ -96,6 +98,13 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
         return observation, float(handed[0]), terminated, truncated, {**info, "true_reward": float(rewards[0])}
 
 
+def _refuse_twice(env: Any) -> None:
+    while isinstance(env, gym.Wrapper | VectorWrapper):
+        if isinstance(env, RedistributedReward | RedistributedVectorReward):
+            raise ValueError("the rewards of this environment are redistributed already; wrap it once")
+        env = env.env
+
+
 def _one_reward(reward: Any) -> NDArray[np.float64]:
     rewards = as_array(reward)
     if rewards.size != 1 or rewards.dtype.kind not in "biufO":
@@ -134,7 +143,7 @@ class RedistributedVectorReward(_VectorWrapper):
 
     Raises:
         TypeError: if a space is not supported, or there is no such option.
-        ValueError: if the autoreset mode is unknown.
+        ValueError: if the autoreset mode is unknown, or rewards are redistributed below already.
     """
 
     @takes_options
@@ -148,6 +157,7 @@ class RedistributedVectorReward(_VectorWrapper):
         **options: Any,
     ) -> None:
         super().__init__(env)
+        _refuse_twice(env)
         mode = env.metadata.get("autoreset_mode")
         if not isinstance(mode, AutoresetMode):
             raise ValueError(

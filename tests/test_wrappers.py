@@ -185,6 +185,13 @@ def test_a_reward_may_be_any_one_number(reward) -> None:
     assert env.credit.online.lessons.seen == 1
 
 
+def test_rewards_that_are_redistributed_already_are_refused() -> None:
+    once = SyncVectorEnv([RandomLengths], autoreset_mode=AutoresetMode.SAME_STEP)
+    for wrap, env in ((RedistributedReward, RandomLengths()), (RedistributedVectorReward, once)):
+        with pytest.raises(ValueError, match="redistributed already; wrap it once"):
+            wrap(wrap(env))
+
+
 @pytest.mark.parametrize("reward", [np.ones(2), 1j, "1"], ids=repr)
 def test_a_reward_that_is_not_one_real_number_is_refused(reward) -> None:
     env = RedistributedReward(Paying(reward))

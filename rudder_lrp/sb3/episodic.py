@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.training import Predicts
-from rudder_lrp.redistribution.base import Redistributor, Residual, Rewards
+from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, Rewards
 from rudder_lrp.redistribution.causal import FinishedEpisode
 from rudder_lrp.redistribution.discount import check_discount, keep_discounted_return
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
@@ -33,7 +33,8 @@ class EpisodicCredit:
             `rudder_lrp.redistribution.discount`.
 
     Raises:
-        ValueError: if `gamma` is not within (0, 1].
+        ValueError: if `gamma` is not within (0, 1], or the redistributor has another predictor than the wrapper, whose
+            trust would not be its own.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class EpisodicCredit:
         gamma: float = 1.0,
     ) -> None:
         self.gamma = check_discount(gamma)
+        _check_same_predictor(env, redistributor)
         self._env = env
         self._cut_episodes = 0
         self._checked = env.vec_steps if env is not None else 0
@@ -170,6 +172,15 @@ class EpisodicCredit:
                 n_steps,
                 len(ended[-1].lesson),
             )
+
+
+def _check_same_predictor(env: RedistributedRewardVecEnv | None, redistributor: Redistributor | None) -> None:
+    own = redistributor.predictor if isinstance(redistributor, PredictorRedistributor) else None
+    if env is not None and own is not None and own is not env.predictor:
+        raise ValueError(
+            "the redistributor asks another predictor than the one that the wrapper trains and says how far to trust; "
+            "build it with env.predictor, or the wrapper with predictor=..."
+        )
 
 
 def _check_unchanged(held: NDArray[np.float32], handed: Rewards) -> None:

@@ -31,6 +31,7 @@ class RedistributedRolloutBuffer(RolloutBuffer):
 
     Raises:
         TypeError: if observations are dictionaries and this buffer stores arrays.
+        ValueError: if the credit keeps the discounted return of another discount than the algorithm's.
     """
 
     takes_dictionaries: ClassVar[bool] = False
@@ -50,6 +51,11 @@ class RedistributedRolloutBuffer(RolloutBuffer):
             )
         self.credit = credit
         super().__init__(buffer_size, observation_space, *arguments, **options)
+        if credit.gamma not in (1.0, self.gamma):
+            raise ValueError(
+                f"the credit keeps the return discounted by {credit.gamma}, and the algorithm discounts by "
+                f"{self.gamma}: give both the same gamma, or the credit none"
+            )
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[np.bool_]) -> None:
         """Replace the rewards of whole episodes, then compute returns and advantages as usual."""

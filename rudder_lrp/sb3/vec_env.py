@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize, unwrap_vec_wrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from rudder_lrp.episodes.episode import map_arrays, repair_terminal
@@ -35,7 +35,8 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
 
     Raises:
         TypeError: if a space is not supported, or there is no such option.
-        ValueError: if `predictor` was made for other spaces, or a `VecNormalize` below changes the rewards.
+        ValueError: if `predictor` was made for other spaces, a `VecNormalize` below changes the rewards, or they are
+            redistributed below already.
     """
 
     @takes_options
@@ -49,6 +50,8 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
         **options: Any,
     ) -> None:
         super().__init__(venv)
+        if unwrap_vec_wrapper(venv, RedistributedRewardVecEnv) is not None:
+            raise ValueError("the rewards of this environment are redistributed already; wrap it once")
         spaces = venv.observation_space, venv.action_space
         config = config.changed(options, own_predictor=predictor is not None)
         self.credit = CausalCredit.for_spaces(*spaces, venv.num_envs, config, predictor, seed)

@@ -227,3 +227,16 @@ def test_a_discount_over_a_long_delay_is_told_once(gamma, told, caplog) -> None:
     model.learn(512, callback=RedistributionCallback())
     assert env.online.version > 1
     assert sum("discounts to" in record.message for record in caplog.records) == told
+
+
+def test_a_redistributor_of_another_predictor_than_is_trained_and_trusted_is_refused() -> None:
+    env, other = trusted(vec_env()), trusted(vec_env())
+    with pytest.raises(ValueError, match=r"asks another predictor .* build it with env.predictor"):
+        EpisodicCredit(env, LRPRedistributor(other.predictor))
+
+
+def test_another_discount_than_the_algorithm_s_is_refused() -> None:
+    env = trusted(vec_env())
+    credit = EpisodicCredit(env, LRPRedistributor(env.predictor), gamma=0.9)
+    with pytest.raises(ValueError, match=r"discounted by 0.9, and the algorithm discounts by 0.99"):
+        PPO("MlpPolicy", env, rollout_buffer_class=RedistributedRolloutBuffer, rollout_buffer_kwargs={"credit": credit})

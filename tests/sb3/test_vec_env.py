@@ -178,6 +178,11 @@ def test_the_callback_without_the_wrapper_is_refused() -> None:
         )
 
 
+def test_rewards_that_are_redistributed_already_are_refused() -> None:
+    with pytest.raises(ValueError, match="redistributed already; wrap it once"):
+        RedistributedRewardVecEnv(VecNormalize(trusted(vec_env()), norm_reward=False))
+
+
 def test_rewards_normalised_below_the_wrapper_are_refused() -> None:
     with pytest.raises(ValueError, match="norm_reward=False"):
         RedistributedRewardVecEnv(VecNormalize(vec_env()))
