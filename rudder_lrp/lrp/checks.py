@@ -101,6 +101,7 @@ def check_finite(name: str, values: Tensor) -> None:
         ValueError: if there are any.
     """
     # One sum in place of one mask: it is only finite if all values are, save for an overflow.
+    values = values.detach()
     if not isfinite(values.sum()) and not torch.isfinite(values).all():
         raise ValueError(f"{name} hold NaN or infinite values, which no relevance can be found for; clean them first")
 

@@ -53,6 +53,7 @@ def test_a_redistributed_replay_buffer_takes_no_more_memory_once_it_is_full() ->
     for _ in range(3):
         model.learn(1500, reset_num_timesteps=False)
         model.replay_buffer.sample(256)
+        gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert held[2] - held[1] < 20_000
