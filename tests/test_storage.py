@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,3 +100,14 @@ def test_counts_are_whole_numbers_in_range(value) -> None:
     assert check_count("file", {"n": 10}, "n", most=10) == 10
     with pytest.raises(DamagedFileError, match=r"'n' is .* where a whole number from 0 to 10 is needed"):
         check_count("file", {"n": value}, "n", most=10)
+
+
+def test_a_file_that_memory_cannot_hold_is_refused_with_its_size(tmp_path, monkeypatch) -> None:
+    path = write_tensors(tmp_path / "file", TENSORS, "things 2", {})
+
+    def out_of_memory(_: Path) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", out_of_memory)
+    with pytest.raises(DamagedFileError, match=f"has {path.stat().st_size} bytes, more than memory holds"):
+        read_tensors(path, "things 2")

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import (
     VecCheckNan,
     VecEnv,
     VecEnvWrapper,
+    VecExtractDictObs,
     VecFrameStack,
     VecMonitor,
     VecNormalize,
@@ -49,6 +50,8 @@ def _options(layer: VecEnvWrapper) -> dict[str, Any]:
         return {name: getattr(layer, name) for name in _NORMALIZE}
     if isinstance(layer, VecFrameStack):
         return {"n_stack": layer.stacked_obs.n_stack}
+    if isinstance(layer, VecExtractDictObs):
+        return {"key": layer.key}
     if isinstance(layer, RedistributedRewardVecEnv):
         return _flat(asdict(layer.online.config))
     return {}

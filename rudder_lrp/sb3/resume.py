@@ -93,7 +93,7 @@ def write_checkpoint(run: RunFolder, model: BaseAlgorithm, *, replay_buffer: boo
     return run.checkpoint(pipeline, write)
 
 
-def resume(folder: str | Path, env: VecEnv, *, changed: Collection[str] = ()) -> Path | None:
+def resume(folder: str | Path, env: VecEnv, *, changed: str | Collection[str] = ()) -> Path | None:
     """Give an environment the credit of the last whole checkpoint, and the lessons that were finished after it.
 
     Load the model afterwards with `PPO.load(checkpoint / "model", env=env)` and go on with
@@ -102,7 +102,7 @@ def resume(folder: str | Path, env: VecEnv, *, changed: Collection[str] = ()) ->
     Args:
         folder: where checkpoints went.
         env: built as for the run that was saved, not yet stepped.
-        changed: what is meant to be different, by the names that the error of a difference gives.
+        changed: what is meant to be different, by the name or names that the error of a difference gives.
 
     Returns:
         The checkpoint's folder; none if there is no checkpoint, and the run has to begin at the beginning.
@@ -112,6 +112,7 @@ def resume(folder: str | Path, env: VecEnv, *, changed: Collection[str] = ()) ->
             otherwise than `env`; nothing is changed then.
     """
     online, own = credit_env(env).online, describe_env(env)
+    changed = {changed} if isinstance(changed, str) else changed
 
     def check(pipeline: dict[str, Any]) -> None:
         known = {name for part in (own, *pipeline.values()) for name in part}

@@ -186,3 +186,18 @@ def test_delayed_reward_keeps_the_return_and_pays_on_time(every: int | None) -> 
 def test_impossible_parameters_are_refused_by_name(build: Callable[[], gym.Env], names: str) -> None:
     with pytest.raises(ValueError, match=names):
         build()
+
+
+class Lost(Coin):
+    """Pays what is no number."""
+
+    def step(self, action):
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, float("nan"), terminated, truncated, info
+
+
+def test_a_reward_that_is_no_number_is_not_delayed_but_named() -> None:
+    env = DelayedReward(Lost())
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="step 0 of the episode paid nan: rewards must be finite"):
+        env.step(env.action_space.sample())

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
 
 def lesson(value: float, steps: int = 3) -> Lesson:
@@ -81,3 +83,33 @@ def test_a_batch_of_long_lessons_is_smaller(steps, size) -> None:
     for _ in range(20):
         buffer.add(lesson(1.0, steps))
     assert {len(batch) for batch in buffer.batches(10, 8, most_steps=1600)} == {size}
+
+
+def test_a_lesson_needs_as_many_rewards_as_steps() -> None:
+    for shape, steps in (((3, 2), 2), ((0, 2), 0), ((3,), 3)):
+        with pytest.raises(ValueError, match="a lesson needs features"):
+            Lesson(np.zeros(shape, np.float32), np.zeros(steps))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"draws": {"state": 3}}, "'draws' is no state of a random generator"),
+        ({"seen": 1}, "'seen' is 1, where a whole number from 5"),
+        ({"held_out": 99}, "'held_out' is 99"),
+        ({"lengths": torch.tensor([3, -1, 3, 3, 3])}, "'lengths' are no lengths of lessons"),
+        ({"lengths": torch.tensor([3.0] * 5)}, "'lengths' are no lengths of lessons"),
+        ({"features": torch.zeros(15)}, "'features' is"),
+    ],
+)
+def test_lessons_that_cannot_be_are_refused_though_the_file_is_whole(tmp_path, change, says) -> None:
+    buffer = LessonBuffer(capacity=6)
+    for value in range(5):
+        buffer.add(lesson(value, steps=3))
+    tensors, header = read_tensors(buffer.save(tmp_path / "file"), "lessons 3")
+    of_tensors = {name: value for name, value in change.items() if name in tensors}
+    write_tensors(tmp_path / "file", tensors | of_tensors, "lessons 3", header | (change if not of_tensors else {}))
+    before = LessonBuffer(capacity=6)
+    with pytest.raises(DamagedFileError, match=says):
+        before.load(tmp_path / "file")
+    assert before.seen == len(before) == 0

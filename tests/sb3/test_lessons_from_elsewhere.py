@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -121,6 +121,7 @@ def test_lessons_from_elsewhere_teach_the_predictor_before_the_first_step() -> N
     assert taught.online.version == 1
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:minari")  # of what a published data set should say
 def test_a_minari_data_set_gives_its_finished_episodes(tmp_path, monkeypatch) -> None:
     minari = pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
@@ -138,6 +139,23 @@ def test_a_minari_data_set_gives_its_finished_episodes(tmp_path, monkeypatch) ->
     for one, two in zip(found, env.recorded, strict=True):
         assert_same(one, two)
     assert RedistributedRewardVecEnv(vec_env(1)).online.teach(found) == 6
+
+
+class Recorded(NamedTuple):
+    """An episode as a data set shows it."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminations: np.ndarray
+    truncations: np.ndarray
+
+
+def test_an_episode_of_a_data_set_that_was_left_unfinished_is_no_lesson() -> None:
+    never, over = np.zeros(3, bool), np.array([False, False, True])
+    steps = np.zeros((4, 2)), np.zeros(3), np.ones(3)
+    data = [Recorded(*steps, never, never), Recorded(*steps, over, never), Recorded(*steps, never, over)]
+    assert [episode.truncated for episode in minari_episodes(data)] == [False, True]
 
 
 def as_buffer(buffer_type: Any, episode: Episode) -> Any:

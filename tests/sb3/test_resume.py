@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecCheckNan,
+    VecEnv,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecNormalize,
+)
 
 from rudder_lrp.persistence.checkpoints import latest_checkpoint
+from rudder_lrp.persistence.manifest import Manifest, seal
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import (
     EpisodicCredit,
@@ -23,6 +34,8 @@ from rudder_lrp.sb3 import (
     resume,
     save_checkpoint,
 )
+from rudder_lrp.sb3.pipeline import check_same, describe_env
+from rudder_lrp.storage import read_tensors, write_tensors
 from tests.sb3.play import QUICK, vec_env
 
 
@@ -150,6 +163,51 @@ def test_another_lstm_or_other_spaces_are_refused(tmp_path) -> None:
         resume(tmp_path, credit(structure="accumulator"), changed=["RedistributedRewardVecEnv"])
     with pytest.raises(ValueError, match="was made for observation_space"):
         resume(tmp_path, credit(make_vec_env("CartPole-v1", n_envs=2)))
+
+
+def test_stacked_frames_and_other_environments_are_named_and_wrappers_without_effect_are_not(tmp_path) -> None:
+    save_checkpoint(tmp_path, agent(VecCheckNan(VecFrameStack(credit(), 2))))
+    assert resume(tmp_path, VecFrameStack(credit(), 2)) is not None
+    with pytest.raises(ValueError, match=r"VecFrameStack.n_stack was 2 and is 3"):
+        resume(tmp_path, VecFrameStack(credit(), 3))
+    with pytest.raises(ValueError, match=r"n_envs was 2 and is 3"):
+        resume(tmp_path, VecFrameStack(credit(vec_env(3)), 2))
+    with pytest.raises(ValueError, match=r"changed=\['n_env'\] names nothing that could differ; there are .*'n_envs'"):
+        resume(tmp_path, VecFrameStack(credit(vec_env(3)), 2), changed="n_env")
+    assert resume(tmp_path, VecFrameStack(credit(vec_env(3)), 2), changed="n_envs") is not None
+
+
+class Shown(gym.Env):
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, space: spaces.Space) -> None:
+        self.observation_space = space
+
+
+def test_another_part_of_the_observations_is_named() -> None:
+    space = spaces.Dict({name: spaces.Box(-1.0, 1.0, (2,)) for name in ("near", "far")})
+    plain = DummyVecEnv([lambda: Shown(space)])
+    saved, own = (describe_env(VecExtractDictObs(credit(plain), key)) for key in ("near", "far"))
+    with pytest.raises(ValueError, match=r"VecExtractDictObs.key was 'near' and is 'far'"):
+        check_same(saved, own)
+
+
+def test_statistics_that_cannot_be_are_refused_though_their_file_is_whole(tmp_path) -> None:
+    checkpoint = save_checkpoint(tmp_path, agent(VecNormalize(credit())).learn(64))
+    kind = "observation and reward statistics 2"
+    tensors, header = read_tensors(checkpoint / "statistics.safetensors", kind)
+    tensors["observations. variance"] *= -1.0
+    write_tensors(checkpoint / "statistics.safetensors", tensors, kind, header)
+    manifest = read_sealed(checkpoint)
+    seal(checkpoint, manifest)
+    with pytest.raises(ValueError, match="a variance or count is negative"):
+        resume(tmp_path, VecNormalize(credit()))
+
+
+def read_sealed(checkpoint: Path) -> Manifest:
+    contents = json.loads((checkpoint / "manifest.json").read_text())
+    (checkpoint / "manifest.json").unlink()
+    return Manifest(contents["run"], contents["pipeline"])
 
 
 def test_statistics_of_vec_normalize_go_along(tmp_path) -> None:

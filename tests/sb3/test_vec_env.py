@@ -178,6 +178,11 @@ def test_the_callback_without_the_wrapper_is_refused() -> None:
         )
 
 
+def test_a_step_before_the_first_reset_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="reset the environment before stepping it"):
+        trusted(vec_env()).step(np.zeros(2, int))
+
+
 def test_rewards_that_are_redistributed_already_are_refused() -> None:
     with pytest.raises(ValueError, match="redistributed already; wrap it once"):
         RedistributedRewardVecEnv(VecNormalize(trusted(vec_env()), norm_reward=False))
