@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rudder_lrp.episodes.lessons import LessonBuffer
-from rudder_lrp.persistence.journal import read_journal
+from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.persistence.journal import LessonJournal, read_journal
 from rudder_lrp.persistence.lock import FolderInUseError, FolderLock
 from rudder_lrp.persistence.run_folder import RunFolder, restore, run_folder
 from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
@@ -158,6 +158,49 @@ def test_an_interrupted_call_of_the_same_process_is_followed(tmp_path) -> None:
         interrupted.checkpoint()
 
 
+def test_another_predictor_does_not_take_over_what_an_interrupted_one_left_open(tmp_path) -> None:
+    interrupted = RunFolder(tmp_path, online())
+    interrupted.checkpoint()
+    with pytest.raises(ValueError, match="holds the checkpoints of another run"):
+        RunFolder(tmp_path, online(1))
+    assert interrupted.checkpoint().name == "checkpoint_000001"
+    interrupted.close()
+
+
+def test_nothing_is_recorded_before_the_first_checkpoint_or_after_the_end(tmp_path) -> None:
+    own = online()
+    run = RunFolder(tmp_path, own)
+    play(own, 2)
+    run.checkpoint()
+    play(own, 3)
+    run.close()
+    run.close()
+    play(own, 4)
+    assert len(list(read_journal(tmp_path / "lessons_after_000000"))) == 3
+    restore(tmp_path, again := online(1))
+    assert again.lessons.seen == 5
+
+
+def test_a_run_whose_latest_checkpoint_is_damaged_has_to_resume_before_it_goes_on(tmp_path) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    (tmp_path / "checkpoint_000001" / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds the checkpoints of another run, .* resume it"):
+        RunFolder(tmp_path, own)
+    restore(tmp_path, own)
+    with RunFolder(tmp_path, own) as run:
+        assert run.checkpoint().name == "checkpoint_000002"
+
+
+def test_lessons_of_other_features_are_left_out_with_their_number(tmp_path, caplog) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    journal = LessonJournal(tmp_path / "lessons_after_000001")
+    journal.append(Lesson(np.zeros((3, 2), np.float32), np.zeros(3)))
+    journal.close()
+    restore(tmp_path, again := online(3))
+    assert again.lessons.seen == own.lessons.seen
+    assert "1 lessons of other features than the predictor's were left out" in caplog.text
+
+
 def test_a_folder_that_is_open_is_used_as_it_is(tmp_path) -> None:
     own = online()
     with RunFolder(tmp_path, own) as run:
@@ -233,7 +276,7 @@ def test_a_lock_keeps_other_processes_out_and_dies_with_its_own(tmp_path) -> Non
     with pytest.raises(FolderInUseError, match=f"is in use by process {holder.pid}"):
         FolderLock(tmp_path)
     holder.kill()
-    holder.wait()
+    holder.communicate()
     lock = FolderLock(tmp_path)
     with pytest.raises(FolderInUseError, match="by this process"):
         FolderLock(tmp_path)
@@ -242,7 +285,10 @@ def test_a_lock_keeps_other_processes_out_and_dies_with_its_own(tmp_path) -> Non
         os._exit(0 if not lock.held and refused(tmp_path) else 1)
     assert os.waitpid(child, 0)[1] == 0, "a forked process does not inherit it"
     lock.release()
-    FolderLock(tmp_path).release()
+    after = FolderLock(tmp_path)
+    lock.release()
+    assert after.held, "releasing twice takes nothing from the next one"
+    after.release()
 
 
 def refused(folder: Path) -> bool:

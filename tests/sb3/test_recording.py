@@ -9,13 +9,16 @@ import pytest
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from rudder_lrp.persistence.checkpoints import latest_checkpoint
 from rudder_lrp.persistence.journal import read_journal
 from rudder_lrp.persistence.lock import FolderInUseError
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.sb3 import (
+    CreditCheckpoints,
     LessonRecording,
     RedistributedRewardVecEnv,
     RedistributionCallback,
+    TimelinePictures,
     resume,
     save_checkpoint,
 )
@@ -98,6 +101,19 @@ def test_a_run_that_changes_its_working_directory_writes_where_it_began(tmp_path
     assert (tmp_path / "run" / "checkpoint_000001").is_dir()
     newest = max((tmp_path / "run").glob("**/predictor.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     assert newest.parent == tmp_path / "run"
+
+
+def test_checkpoints_and_pictures_come_every_so_many_steps_and_at_the_end(tmp_path) -> None:
+    env, saved = credit_env(), []
+    model = ppo(env)
+    at_each = AtStep(0, lambda: saved.append(max(path.name for path in tmp_path.glob("checkpoint_*"))))
+    callbacks = [CreditCheckpoints(tmp_path, every=128), TimelinePictures(every=128), at_each]
+    drawn = []
+    callbacks[1]._draw = lambda: drawn.append(model.num_timesteps)
+    model.learn(320, callback=callbacks)
+    assert sorted(set(saved)) == ["checkpoint_000000", "checkpoint_000001", "checkpoint_000002"]
+    assert drawn == [128, 256, 320]
+    assert latest_checkpoint(tmp_path).name == "checkpoint_000003"
 
 
 def test_a_run_is_seen_and_saved_where_pytorch_would_make_tensors_elsewhere(tmp_path) -> None:

@@ -223,7 +223,7 @@ def test_a_claim_ends_with_a_killed_process(table: ResultTable) -> None:
     with claimed(table, job) as ours:
         assert ours.seeds == ()
     process.kill()
-    process.wait()
+    process.communicate()
     with claimed(table, job) as ours:
         assert ours.seeds == (0,)
 
