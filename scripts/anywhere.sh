@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tests on three kinds of processor, each in another random order and with other hashes.
+# The tests on three kinds of processor, each in another random order and with other hashes; warnings are errors, but
+# for what libraries say of their own future.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1
@@ -7,6 +8,7 @@ order=1
 for capability in default avx2 native; do
   echo "ATEN_CPU_CAPABILITY=$capability, order $order"
   if [ "$capability" = native ]; then unset ATEN_CPU_CAPABILITY; else export ATEN_CPU_CAPABILITY=$capability; fi
-  PYTHONHASHSEED=$order python -m pytest -n 2 -m "not slow" --randomly-seed=$order
+  PYTHONHASHSEED=$order python -m pytest -n 2 -m "not slow" --randomly-seed=$order \
+    -W error -W ignore::DeprecationWarning
   order=$((order + 1))
 done

@@ -109,6 +109,9 @@ class CreditCheckpoints(_Callback):
         every: environment steps between two checkpoints; there is one at the beginning and one at the end.
         replay_buffer: whether checkpoints of off-policy algorithms hold the replay buffer.
         keep: how many of the newest stay.
+
+    Raises:
+        ValueError: if no checkpoint is to be kept, or the interval is not positive.
     """
 
     def __init__(self, folder: str | Path, *, every: int = 50_000, replay_buffer: bool = False, keep: int = 2) -> None:
@@ -148,6 +151,9 @@ class CreditScalars(_Callback):
 
     Args:
         n_lessons: latest held-out episodes that they are computed on.
+
+    Raises:
+        ValueError: if there are none.
     """
 
     def __init__(self, n_lessons: int = 16) -> None:
@@ -205,6 +211,9 @@ class TimelinePictures(_Callback):
         every: environment steps between two rounds of pictures; there is one at the end.
         count: episodes drawn in a round: from the worst to the best of the latest held-out ones.
         n_lessons: latest held-out episodes to choose from.
+
+    Raises:
+        ValueError: if there are none, nothing is to be drawn, or the interval is not positive.
     """
 
     def __init__(self, *, every: int = 50_000, count: int = 3, n_lessons: int = 16) -> None:
@@ -250,11 +259,11 @@ class RedistributionCallback(CallbackList):
         checkpoint_every: environment steps between two checkpoints.
         checkpoint_replay_buffer: whether checkpoints of off-policy algorithms hold the replay buffer.
         pictures_every: environment steps between two rounds of pictures, and at the end.
-        n_pictures: episodes drawn in a round, see `TimelinePictures`.
+        n_pictures: episodes drawn in a round, see `TimelinePictures`; 0, no pictures.
         n_lessons: latest held-out episodes that scalars and pictures are made of.
 
     Raises:
-        ValueError: if the replay buffer is to be saved and there is no folder, or an interval is not positive.
+        ValueError: if the replay buffer is to be saved and there is no folder, or a number is too small.
     """
 
     def __init__(
@@ -267,10 +276,9 @@ class RedistributionCallback(CallbackList):
         n_pictures: int = 3,
         n_lessons: int = 16,
     ) -> None:
-        callbacks: list[BaseCallback] = [
-            CreditScalars(n_lessons),
-            TimelinePictures(every=pictures_every, count=n_pictures, n_lessons=n_lessons),
-        ]
+        callbacks: list[BaseCallback] = [CreditScalars(n_lessons)]
+        if n_pictures:
+            callbacks.append(TimelinePictures(every=pictures_every, count=n_pictures, n_lessons=n_lessons))
         if checkpoint_folder is None and checkpoint_replay_buffer:
             raise ValueError("checkpoint_replay_buffer does nothing without a checkpoint_folder; name one")
         if checkpoint_folder is not None:

@@ -55,7 +55,7 @@ def test_a_linear_layer_shares_as_written_out(rule, seed, inputs, outputs, bias)
     x = torch.randn(2, inputs, dtype=torch.float64)
     found, ledger = LRP(nn.Sequential(layer), eps=EPS, rules={nn.Linear: rule}).attribute(x, 0, return_ledger=True)
     for b, row in enumerate(x.tolist()):
-        y = float(layer(x)[b, 0])
+        y = float(layer(x).detach()[b, 0])
         b_0 = float(layer.bias[0]) if bias else 0.0
         expected, of_bias = one_output(rule, row, layer.weight[0].tolist(), b_0, y)
         torch.testing.assert_close(found[b], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9)

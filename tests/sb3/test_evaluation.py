@@ -103,7 +103,7 @@ def test_an_episode_after_an_interrupted_one_is_redistributed_in_the_replay_buff
         ({"checkpoint_replay_buffer": True}, "does nothing without a checkpoint_folder"),
         ({"checkpoint_folder": "somewhere", "checkpoint_every": 0}, "every must be at least 1"),
         ({"pictures_every": 0}, "every must be at least 1"),
-        ({"n_pictures": 0}, "count must be at least 1 picture, got 0"),
+        ({"n_pictures": -1}, "count must be at least 1 picture, got -1"),
         ({"n_lessons": 0}, "n_lessons must be at least 1, got 0"),
     ],
 )

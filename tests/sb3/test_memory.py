@@ -40,7 +40,7 @@ def test_memory_does_not_grow(returns_vary) -> None:
 
 def test_an_endless_episode_takes_no_more_memory_than_the_bound() -> None:
     env = RedistributedRewardVecEnv(DummyVecEnv([lambda: FixedReward([1.0], length=10**9)]), max_episode_steps=500)
-    assert growth(env, 2100) < 5_000
+    assert growth(env, 2100) < 20_000  # 700 steps more of an episode without a bound would take 70,000
 
 
 def test_a_redistributed_replay_buffer_takes_no_more_memory_once_it_is_full() -> None:
