@@ -56,7 +56,7 @@ def test_a_linear_layer_shares_as_written_out(rule, seed, inputs, outputs, bias)
     found, ledger = LRP(nn.Sequential(layer), eps=EPS, rules={nn.Linear: rule}).attribute(x, 0, return_ledger=True)
     for b, row in enumerate(x.tolist()):
         y = float(layer(x).detach()[b, 0])
-        b_0 = float(layer.bias[0]) if bias else 0.0
+        b_0 = float(layer.bias.detach()[0]) if bias else 0.0
         expected, of_bias = one_output(rule, row, layer.weight[0].tolist(), b_0, y)
         torch.testing.assert_close(found[b], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9)
         assert abs(float(ledger.biases["0"][b]) - of_bias) < 1e-9
@@ -82,7 +82,7 @@ def test_a_convolution_shares_as_written_out(rule, stride, padding, dilation, gr
                 places.append((0, channel, at))
                 values.append(float(x[0, channel, at]))
                 weights.append(layer.weight[where[0], c, k].item())
-    shared, _ = one_output(rule, values, weights, float(layer.bias[where[0]]), float(y[(0, *where)]))
+    shared, _ = one_output(rule, values, weights, float(layer.bias.detach()[where[0]]), float(y.detach()[(0, *where)]))
     for place, part in zip(places, shared, strict=True):
         expected[place] = part
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)

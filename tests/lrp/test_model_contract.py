@@ -192,7 +192,7 @@ def test_gates_take_nothing_half_or_their_share() -> None:
     model = Function(gated, a=nn.Linear(2, 1, bias=False), b=nn.Linear(2, 1, bias=False))
     x = inputs(1, 2)
     a, b = float(model.a(x).detach()), float(model.b(x).detach())
-    y = float(model(x))
+    y = float(model(x).detach())
     for rule, of_gate in {"all": 0.0, "half": 0.5, "prop": a / (a + b), "abs": abs(a) / (abs(a) + abs(b))}.items():
         found = LRP(model, rule=rule, eps=1e-12).attribute(x)
         parts = [x[0] * w.weight[0].detach() / z for w, z in ((model.a, a), (model.b, b))]
