@@ -137,8 +137,8 @@ def test_layer_norm_shares_by_what_each_input_adds_and_may_pass_unchanged() -> N
     y = norm(x)[0].detach()
     found, ledger = LRP(nn.Sequential(norm), eps=EPS).attribute(x, 2, return_ledger=True)
     deviation = float((x.var(correction=0) + norm.eps).sqrt())
-    weights = [float(norm.weight[2]) / deviation * ((i == 2) - 0.25) for i in range(4)]
-    expected, of_bias = one_output("epsilon", x[0].tolist(), weights, float(norm.bias[2]), float(y[2]))
+    weights = [norm.weight[2].item() / deviation * ((i == 2) - 0.25) for i in range(4)]
+    expected, of_bias = one_output("epsilon", x[0].tolist(), weights, norm.bias[2].item(), float(y[2]))
     torch.testing.assert_close(found[0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9)
     assert abs(float(ledger.biases["0"]) - of_bias) < 1e-9
     passed = LRP(nn.Sequential(norm), rules={nn.LayerNorm: "identity"}).attribute(x, 2)
@@ -154,7 +154,7 @@ def test_batch_norm_in_evaluation_is_a_gain_and_a_bias() -> None:
     x = torch.randn(2, 3, dtype=torch.float64)
     y = norm(x).detach()
     found, ledger = LRP(nn.Sequential(norm), eps=EPS).attribute(x, 1, return_ledger=True)
-    gain = float(norm.weight[1] / (norm.running_var[1] + norm.eps).sqrt())
+    gain = (norm.weight[1] / (norm.running_var[1] + norm.eps).sqrt()).item()
     for b in range(2):
         z = float(y[b, 1])
         assert abs(float(found[b, 1]) - gain * float(x[b, 1]) / safe(z) * z) < 1e-9
