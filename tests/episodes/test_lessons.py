@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 
 
 def lesson(value: float, steps: int = 3) -> Lesson:
@@ -70,9 +70,49 @@ def test_lessons_survive_saving(tmp_path) -> None:
     assert restored.seen == 12
 
 
-def test_a_useless_buffer_is_refused() -> None:
-    with pytest.raises(ValueError, match="capacity >= 2"):
-        LessonBuffer(capacity=1)
+@pytest.mark.parametrize("bounds", [(1, 2, 1), (2, 1, 1), (2, 2, 0)])
+def test_a_useless_buffer_is_refused(bounds) -> None:
+    with pytest.raises(ValueError, match="capacity >= 2, holdout_every >= 2 and holdout_capacity >= 1"):
+        LessonBuffer(*bounds)
+    LessonBuffer(2, 2, 1)
+
+
+def test_a_buffer_without_lessons_survives_saving(tmp_path) -> None:
+    restored = LessonBuffer()
+    restored.add(lesson(1.0))
+    restored.load(LessonBuffer().save(tmp_path / "lessons.safetensors"), width=2)
+    assert (len(restored), len(restored.held_out), restored.seen) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("capacity", "holdout_capacity"), [(3, 2), (20, 1)])
+def test_a_smaller_buffer_takes_over_the_latest_lessons(tmp_path, capacity, holdout_capacity) -> None:
+    buffer = LessonBuffer()
+    for value in range(30):
+        buffer.add(lesson(value))
+    smaller = buffer.empty_copy()
+    assert (len(smaller), smaller.seen) == (0, 0)
+    smaller = LessonBuffer(capacity, holdout_capacity=holdout_capacity)
+    smaller.load(buffer.save(tmp_path / "lessons.safetensors"))
+    for kept, all_of_them in ((smaller.training, buffer.training), (smaller.held_out, buffer.held_out)):
+        count = capacity if all_of_them is buffer.training else holdout_capacity
+        assert [e.episode_return for e in kept] == [e.episode_return for e in all_of_them[-count:]]
+
+
+def test_draws_go_on_after_saving_where_they_were(tmp_path) -> None:
+    buffer, restored = LessonBuffer(seed=3), LessonBuffer(seed=4)
+    for value in range(12):
+        buffer.add(lesson(value))
+    buffer.batches(3, 4)
+    restored.load(buffer.save(tmp_path / "lessons.safetensors"))
+    np.testing.assert_array_equal(buffer.batches(3, 4), restored.batches(3, 4))
+
+
+def test_padding_of_a_batch_is_zero_and_its_returns_are_true() -> None:
+    batch = LessonBatch.collate([lesson(2.0, 1), lesson(3.0, 3)])
+    assert batch.features[:, :, 0].tolist() == [[2.0, 0.0, 0.0], [3.0, 3.0, 3.0]]
+    assert batch.lengths.tolist() == [1, 3]
+    assert batch.returns.tolist() == [2.0, 3.0]
+    assert batch.outstanding.tolist() == [[2.0, 0.0, 0.0], [3.0, 3.0, 3.0]]
 
 
 @pytest.mark.parametrize(("steps", "size"), [(10, 8), (200, 8), (500, 3), (5000, 2)])

@@ -8,7 +8,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
-from rudder_lrp.prediction.quality import Products, Quality, Target, evaluate, losses, slope
+from rudder_lrp.prediction.quality import Products, Quality, Target, differ, evaluate, losses, moments, slope
 from rudder_lrp.prediction.training import Predicts, Trainer, TrainingConfig, fit
 from rudder_lrp.redistribution import DifferenceRedistributor
 from tests.conftest import SPACES, make_episode
@@ -143,6 +143,15 @@ def test_returns_that_differ_by_rounding_alone_are_nothing_to_predict() -> None:
         fit(ReturnPredictor.for_spaces(*SPACES), episodes)
 
 
+@pytest.mark.parametrize("unit", [1e-20, 1.0, -1e20])
+def test_values_differ_where_it_is_more_than_the_rounding_of_their_sums(unit) -> None:
+    assert not differ(np.array([]))
+    assert not differ(np.array([unit]))
+    assert not differ(unit * np.array([1.0, 1.0 + 5e-13]))
+    assert differ(unit * np.array([1.0, 1.0 + 5e-12]))
+    assert differ(unit * np.array([0.0, 1.0]))
+
+
 def test_noise_earns_no_trust() -> None:
     trusts = []
     for seed in range(8):
@@ -203,6 +212,39 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
         errors = np.array([p[-1] - c[-1] for p, c in zip(predicted, came, strict=True)])
         late = np.array([c[-1] for c in came])
         assert quality.explained_variance == pytest.approx(1.0 - np.square(errors).mean() / late.var(), rel=1e-4)
+        assert quality.loss_last == pytest.approx(np.square(errors).mean(), rel=1e-4)
+        assert quality.excess == pytest.approx(errors.mean(), rel=1e-4)
+        if head is Head.OUTLOOK:
+            along = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
+            assert quality.foreseen == pytest.approx(1.0 - along / late.var(), rel=1e-4)
+            assert quality.loss_along == pytest.approx(along, rel=1e-4)
+        else:
+            assert np.isnan(quality.foreseen)
+
+
+def test_what_is_to_be_predicted_varies_along_lessons_that_each_count_alike() -> None:
+    mean, variance = moments([np.array([1.0, 3.0]), np.array([6.0])])
+    assert (mean, variance) == (4.0, (5.0 + 4.0) / 2)
+
+
+@pytest.mark.parametrize("most", [1e-3, 0.1])
+def test_no_update_follows_a_gradient_beyond_its_bound(most) -> None:
+    """After one step the first moment of Adam is a tenth of the gradient, with the decay of the weights in it."""
+    predictor = ReturnPredictor.for_spaces(*SPACES, members=4)
+    trainer = Trainer(predictor, TrainingConfig(updates=1, max_gradient_norm=most, weight_decay=0.0))
+    trainer.train(lessons_of(20))
+    first = [state["exp_avg"] for state in trainer.optimizer.state_dict()["state"].values()]
+    assert 10.0 * float(torch.cat([part.flatten() for part in first]).norm()) == pytest.approx(2.0 * most, rel=1e-3)
+
+
+@pytest.mark.parametrize("structure", list(Structure))
+def test_training_keeps_the_structure(structure) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure)
+    Trainer(predictor, TrainingConfig(updates=3)).train(lessons_of(20))
+    trained = {name: weight.clone() for name, weight in predictor.state_dict().items()}
+    predictor.constrain_()
+    for name, weight in predictor.state_dict().items():
+        assert torch.equal(weight, trained[name]), name
 
 
 def test_denormals_are_flushed_in_a_round_and_as_before_after_it(monkeypatch) -> None:
