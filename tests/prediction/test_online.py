@@ -126,3 +126,63 @@ def test_what_is_saved_goes_on_as_if_nothing_had_happened(tmp_path) -> None:
     assert (one.version, one.trainer.rounds) == (other.version, other.trainer.rounds) == (2, 2)
     for mine, theirs in zip(one.predictor.state_dict().values(), other.predictor.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def far_moment(tensors, counters):
+    tensors["adam.0.exp_avg"].fill_(9.0)
+    tensors["adam.0.exp_avg_sq"].fill_(1.0)
+
+
+def lone_moment(tensors, counters):
+    tensors["adam.0.exp_avg"].fill_(0.5)
+    tensors["adam.0.exp_avg_sq"].zero_()
+
+
+def negative_count(tensors, counters):
+    tensors["unseen.count"].fill_(-1.0)
+
+
+DAMAGE = [
+    (far_moment, "moments of parameter 0 do not fit together"),
+    (lone_moment, "moments of parameter 0 do not fit together"),
+    (negative_count, "a variance or count is negative"),
+    (lambda _, counters: counters.update(version=-1), "training.*version"),
+    (lambda _, counters: counters.update(rounds=1.5), "training.*rounds"),
+    (lambda _, counters: counters.update(until_lessons=-1), "training.*until_lessons"),
+    (lambda _, counters: counters.update(until_round=11), "training.*until_round"),
+    (lambda _, counters: counters.update(quality=Quality(1.1, 0.0, 0.0)), "explained variance of 1.1 cannot be"),
+    (lambda tensors, _: tensors.pop("adam.0.exp_avg_sq"), "training"),
+    (lambda tensors, _: tensors.update({"unseen.mean": torch.zeros(2)}), "training"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE)
+def test_a_state_that_cannot_be_is_refused_and_changes_nothing(damage, message) -> None:
+    learner = online()
+    teach(learner, 10)
+    learner.train_if_due(10)
+    tensors, counters = learner.state()
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    damage(tensors, counters)
+    fresh = online()
+    with pytest.raises((ValueError, KeyError), match=message):
+        fresh.restore(tensors, counters)
+    assert (fresh.version, fresh.q, fresh.trainer.rounds) == (0, 0.0, 0)
+    assert not fresh.trainer.optimizer.state_dict()["state"]
+
+
+@pytest.mark.parametrize("least", ["moments at their bound", "a round that is overdue", "nothing explained"])
+def test_a_state_at_the_edge_of_what_can_be_is_taken_over(least) -> None:
+    learner = online()
+    teach(learner, 10)
+    learner.train_if_due(10)
+    tensors, counters = learner.state()
+    if least == "moments at their bound":
+        tensors["adam.0.exp_avg"] = tensors["adam.0.exp_avg_sq"].sqrt() * 7.3
+    elif least == "a round that is overdue":
+        counters["until_round"] = -1000
+    else:
+        counters["quality"] = Quality(float("-inf"), 0.0, 0.0)
+    fresh = online()
+    fresh.restore(tensors, counters)
+    assert fresh.version == 1

@@ -188,6 +188,10 @@ def test_two_lessons_or_a_constant_prediction_bear_nothing_out(predicted) -> Non
     assert slope(products_of(predicted, [[float(at)] for at in range(len(predicted))])) == (0.0, 0.0)
 
 
+def test_three_lessons_that_agree_say_something() -> None:
+    assert slope(products_of([[1.0], [2.0], [4.0]], [[3.0], [5.0], [9.0]])) == pytest.approx((2.0, 0.0))
+
+
 def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> None:
     rng = np.random.default_rng(0)
     lessons = [

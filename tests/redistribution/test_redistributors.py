@@ -187,6 +187,14 @@ def test_what_is_left_goes_to_the_last_step_or_to_all_alike() -> None:
     assert known.tolist() == [1.0, -2.0, 4.0]
 
 
+def test_of_what_nobody_knows_each_step_earns_what_it_was_paid_and_the_residual_its_part() -> None:
+    lesson = Lesson(np.zeros((4, 9), np.float32), np.array([1.0, 0.0, -2.0, 8.0]))
+    for residual, expected in (("last", [1.0, 0.0, -2.0, 8.0]), ("spread", [3.0, 2.0, 0.0, 2.0])):
+        assert (
+            build(DifferenceRedistributor, Structure.LEAKY, residual=residual).unexplained(lesson).tolist() == expected
+        )
+
+
 def test_a_batch_size_changes_no_reward_and_no_bar() -> None:
     rng = np.random.default_rng(0)
     episodes = [make_episode(rng, steps) for steps in (3, 9, 4, 7, 5)]
