@@ -18,7 +18,7 @@ import tyro
 
 from studies.pages import fill, table
 from studies.provenance import provenance
-from tests.mutants.mutation import NOTICED, ROOT, Survivor, make, prepare, run, survivor
+from tests.mutants.mutation import NOTICED, ROOT, Survivor, make, prepare, run, survivor, tests_of
 
 HERE = Path(__file__).parent
 MEASURED, EQUIVALENT, PAGE = HERE / "measured.json", HERE / "equivalent.json", ROOT / "CONTRIBUTING.md"
@@ -38,15 +38,15 @@ class Options:
 
 def measure(options: Options, folder: Path) -> tuple[dict[str, Any], list[Survivor]]:
     """Sampled and noticed mutants of the room, and those that no test noticed."""
+    command = f"python -m tests.mutants {options.room} --sample {options.sample} --seed {options.seed}"
+    made = provenance("mutmut") | {"command": command, "seed": options.seed}
     prepare(options.room, folder)
     names = make(folder)
     drawn = random.Random(options.seed).sample(names, min(options.sample, len(names)))
-    codes = run(folder, drawn)
+    codes = run(folder, drawn, tests_of(options.room))
     found = [survivor(folder, name) for name in sorted(drawn) if codes[name] not in NOTICED]
     left = [one for one in found if not changes_nothing(one)]
     counts = {"mutants": len(names), "sampled": len(drawn), "equivalent": len(found) - len(left)}
-    command = f"python -m tests.mutants {options.room} --sample {options.sample} --seed {options.seed}"
-    made = provenance("mutmut") | {"command": command, "seed": options.seed}
     return made | counts | {"noticed": len(drawn) - len(found)}, left
 
 

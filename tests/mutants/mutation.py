@@ -1,9 +1,9 @@
 """Changes one operator, number or argument of a room's code at a time and asks whether a test notices, by mutmut.
 
 mutmut makes the mutants, finds which tests run through which function, and runs those, the quickest first. Here they
-are drawn by a seed, run in a copy of the working tree, and counted. Two kinds of lines are left alone: `raise`, since
-whether it is reached is decided by its condition, which is not, and the wording of a sentence is no behaviour; and
-`warnings.warn`, for the same reason.
+are drawn by a seed, run in a copy of the working tree, and counted; one that nothing noticed is written into the code
+and meets all tests of the room, since mutmut switches it on after imports. Two kinds of lines are left alone, as the
+wording of a sentence is no behaviour: `raise`, whose condition is mutated, and `warnings.warn`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 UNTOUCHED = (r"^\s*raise\b", r"^\s*warnings\.warn\(")
+OPTIONS = ("-m", "not slow", "--hypothesis-seed=0", "--disable-warnings")
+"""Of pytest, so that a mutant meets the same tests each time."""
 NOTICED = {1, 3, 24, -24, 36, 152, 255, -9, -11}
 """Exit codes of a mutant's tests: failed, out of time, or crashed; mutmut's own reading of them."""
 
@@ -30,6 +32,8 @@ TESTS = {
     "episodes": ("tests/episodes", "tests/redistribution"),
     "prediction": ("tests/prediction", "tests/redistribution", "tests/persistence"),
     "redistribution": ("tests/redistribution", "tests/test_wrappers.py"),
+    # Without those that count memory, which grows by what mutmut notes down.
+    "sb3": tuple(f"tests/sb3/test_{of}.py" for of in ("replay_buffers", "resume", "rollout_buffers", "vec_env")),
     "persistence": ("tests/persistence", "tests/sb3/test_resume.py"),
 }
 """Where else than in the folder of its name a room is tested."""
@@ -58,12 +62,16 @@ def prepare(room: str, folder: Path) -> None:
         file.write(_settings(room))
 
 
+def tests_of(room: str) -> tuple[str, ...]:
+    """Where the tests of a room are, or of the one that a module of it belongs to."""
+    names = Path(room).parts[1:]
+    return next((TESTS[name] for name in reversed(names) if name in TESTS), (f"tests/{names[0]}",))
+
+
 def _settings(room: str) -> str:
-    tests = TESTS.get(Path(room).name, (f"tests/{Path(room).name}",))
     copied = ("rudder_lrp", "envs", "agents", "studies", "scripts", "docs", "results", "README.md", "mkdocs.yml")
-    options = ("-m", "not slow", "--hypothesis-seed=0", "--disable-warnings")
-    lines = {"source_paths": [room], "also_copy": copied, "pytest_add_cli_args_test_selection": tests}
-    lines |= {"pytest_add_cli_args": options, "do_not_mutate_patterns": UNTOUCHED}
+    lines = {"source_paths": [room], "also_copy": copied, "pytest_add_cli_args_test_selection": tests_of(room)}
+    lines |= {"pytest_add_cli_args": OPTIONS, "do_not_mutate_patterns": UNTOUCHED}
     return "\n[tool.mutmut]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
 
 
@@ -78,11 +86,25 @@ def make(folder: Path) -> list[str]:
     return sorted(_exit_codes(folder))
 
 
-def run(folder: Path, names: list[str]) -> dict[str, int]:
+def run(folder: Path, names: list[str], tests: tuple[str, ...]) -> dict[str, int]:
     """Exit code of the tests of each mutant."""
     _python(folder, "-m", "mutmut", "run", "--max-children", "1", *names)
     codes = _exit_codes(folder)
-    return {name: codes[name] for name in names}
+    return {name: codes[name] if codes[name] in NOTICED else _written(folder, name, tests) for name in names}
+
+
+def _written(folder: Path, name: str, tests: tuple[str, ...]) -> int:
+    """Exit code of all tests with the mutant in the code itself: mutmut switches it on when imports are done."""
+    file = folder / survivor(folder, name).file
+    source = file.read_text()
+    _python(folder, "-m", "mutmut", "apply", name)
+    try:
+        _python(folder, "-m", "pytest", "-x", "-p", "no:randomly", *OPTIONS, *tests)
+    except RuntimeError:
+        return 1
+    finally:
+        file.write_text(source)
+    return 0
 
 
 def survivor(folder: Path, name: str) -> Survivor:
@@ -126,5 +148,5 @@ def _python(folder: Path, *arguments: str) -> str:
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"mutmut stopped: {(done.stdout + done.stderr)[-2000:]}")
+        raise RuntimeError(f"{arguments[1]} stopped: {(done.stdout + done.stderr)[-2000:]}")
     return done.stdout

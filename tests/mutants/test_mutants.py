@@ -22,15 +22,23 @@ class Scale:
 
     def between(self, low, high):
         return self.of(high) - self.of(low)
+
+def unit():
+    return 1
+
+UNIT = unit()
 """
 TEST = """
 import pytest
-from room import Scale
+from room import UNIT, Scale
 
 def test_scale():
     assert Scale(3).of(2) == 6
     with pytest.raises(ValueError):
         Scale(3).of(-1)
+
+def test_what_is_made_on_import():
+    assert UNIT == 1
 
 def test_between():
     assert Scale(3).between(0, 1) == 3
@@ -49,7 +57,7 @@ def test_a_change_that_no_test_looks_at_is_told_from_one_that_a_test_notices(tmp
     for name, text in (("room.py", CODE), ("tests/test_room.py", TEST), ("pyproject.toml", SETTINGS)):
         (tmp_path / name).write_text(text)
     names = make(tmp_path)
-    left = [survivor(tmp_path, name) for name, code in run(tmp_path, names).items() if code not in NOTICED]
+    left = [survivor(tmp_path, name) for name, code in run(tmp_path, names, ("tests",)).items() if code not in NOTICED]
     (one,) = left
     assert (one.file, one.line) == ("room.py", 12)
     assert one.diff == "- return self.of(high) - self.of(low)\n+ return self.of(high) + self.of(low)"
