@@ -24,6 +24,7 @@ OPTIONS = ("-m", "not slow", "--hypothesis-seed=0", "--disable-warnings")
 NOTICED = {1, 3, 24, -24, 36, 152, 255, -9, -11}
 """Exit codes of a mutant's tests: failed, out of time, or crashed; mutmut's own reading of them."""
 
+SB3 = ("evaluation", "lessons_from_elsewhere", "replay_buffers", "resume", "rollout_buffers", "vec_env")
 TESTS = {
     "lrp": ("tests/lrp",),
     "lstm.py": ("tests/test_lstm.py", "tests/lrp", "tests/prediction"),
@@ -33,7 +34,7 @@ TESTS = {
     "prediction": ("tests/prediction", "tests/redistribution", "tests/persistence"),
     "redistribution": ("tests/redistribution", "tests/test_wrappers.py"),
     # Without those that count memory, which grows by what mutmut notes down.
-    "sb3": tuple(f"tests/sb3/test_{of}.py" for of in ("replay_buffers", "resume", "rollout_buffers", "vec_env")),
+    "sb3": tuple(f"tests/sb3/test_{of}.py" for of in SB3),
     "persistence": ("tests/persistence", "tests/sb3/test_resume.py"),
 }
 """Where else than in the folder of its name a room is tested."""
