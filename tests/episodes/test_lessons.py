@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
+from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
 
 def lesson(value: float, steps: int = 3) -> Lesson:
@@ -121,3 +123,32 @@ def test_a_batch_of_long_lessons_is_smaller(steps, size) -> None:
     for _ in range(20):
         buffer.add(lesson(1.0, steps))
     assert {len(batch) for batch in buffer.batches(10, 8, most_steps=1600)} == {size}
+
+
+DAMAGE = {
+    "fewer were seen than are kept": lambda tensors, header: header.update(seen=11),
+    "more are held out than there are": lambda tensors, header: header.update(held_out=13),
+    "no draws": lambda tensors, header: header.update(draws={"bit_generator": "PCG64"}),
+    "a length of nothing": lambda tensors, header: tensors["lengths"].__setitem__(0, 0),
+    "lengths of another sum": lambda tensors, header: tensors["lengths"].add_(1),
+    "lengths of no number": lambda tensors, header: tensors.update(lengths=tensors["lengths"].double()),
+    "no rewards": lambda tensors, header: tensors.pop("rewards"),
+    "no lengths": lambda tensors, header: tensors.pop("lengths"),
+    "other rewards": lambda tensors, header: tensors.update(rewards=tensors["rewards"].float()),
+    "another width": lambda tensors, header: tensors.update(features=torch.zeros(12, 3)),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_a_file_that_says_what_cannot_be_is_named_and_changes_nothing(tmp_path, damage) -> None:
+    buffer = LessonBuffer()
+    for value in range(12):
+        buffer.add(lesson(value, steps=1))
+    tensors, header = read_tensors(path := buffer.save(tmp_path / "lessons.safetensors"), "lessons 3")
+    DAMAGE[damage](tensors, header)
+    write_tensors(path, tensors, "lessons 3", header)
+    own = LessonBuffer()
+    own.add(lesson(7.0))
+    with pytest.raises(DamagedFileError, match=r"lessons\.safetensors"):
+        own.load(path, width=2)
+    assert (own.seen, len(own) + len(own.held_out)) == (1, 1)

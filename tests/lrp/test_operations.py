@@ -81,3 +81,40 @@ def test_relevance_of_a_difference_from_the_mean_reaches_every_step() -> None:
     model = Function(lambda m, x: m.head(mean_and_deviation(x)), head=nn.Linear(6, 2))
     found, _ = balanced(model, inputs(2, 4, 3), 0)
     assert found.ne(0).all()
+
+
+NORMALISED = {
+    "by names": lambda m, x: nn.functional.layer_norm(x, (3,), weight=m.norm.weight, bias=m.norm.bias),
+    "by places": lambda m, x: nn.functional.layer_norm(x, (3,), m.norm.weight, m.norm.bias, 1e-5),
+    "by the kernel": lambda m, x: torch.layer_norm(x, (3,), m.norm.weight, m.norm.bias, 1e-5),
+}
+
+
+@pytest.mark.parametrize("name", list(NORMALISED))
+def test_a_norm_shares_alike_however_it_is_called(name) -> None:
+    norm, x = nn.LayerNorm(3), inputs(2, 3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    expected = LRP(Function(lambda m, x: m.norm(x), norm=norm)).attribute(x, 1)
+    found, _ = balanced(Function(NORMALISED[name], norm=norm), x, 1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_an_input_that_reaches_no_output_earns_nothing() -> None:
+    used, unused = inputs(2, 3), inputs(2, 5)
+    model = Function(lambda m, x, y: m.head(x) + 0.0 * len(y), head=nn.Linear(3, 2))
+    found, ledger = LRP(model).attribute((used, unused), 1, return_ledger=True)
+    assert found[0].any()
+    assert found[1].tolist() == torch.zeros(2, 5).tolist()
+    torch.testing.assert_close(ledger.inputs, found[0].sum(1), rtol=0, atol=1e-12)
+
+
+def test_the_accounts_of_a_model_are_the_sums_of_its_ledger() -> None:
+    core, head = nn.LSTM(3, 3, batch_first=True), nn.Linear(3, 2)
+    model = Function(lambda m, x: m.head(m.core(x)[0][:, -1] + 1.0), core=core, head=head)
+    _, ledger = balanced(model, inputs(2, 4, 3), 1, rule="half")
+    found = ledger.accounts()
+    assert list(found) == ["inputs", "biases", "stabilizers", "initial_states", "constants"]
+    torch.testing.assert_close(found["inputs"], ledger.inputs, rtol=0, atol=0)
+    torch.testing.assert_close(found["biases"], ledger.biases["core"] + ledger.biases["head"], rtol=0, atol=1e-15)
+    torch.testing.assert_close(sum(found.values()), ledger.total(), rtol=0, atol=1e-12)

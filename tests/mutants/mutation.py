@@ -30,7 +30,7 @@ TESTS = {
     "lstm.py": ("tests/test_lstm.py", "tests/lrp", "tests/prediction"),
     "storage.py": ("tests/test_storage.py", "tests/persistence"),
     "wrappers.py": ("tests/test_wrappers.py",),
-    "episodes": ("tests/episodes", "tests/redistribution"),
+    "episodes": ("tests/episodes", "tests/redistribution", "tests/sb3/test_lessons_from_elsewhere.py"),
     "prediction": ("tests/prediction", "tests/redistribution", "tests/persistence"),
     "redistribution": ("tests/redistribution", "tests/test_wrappers.py"),
     # Without those that count memory, which grows by what mutmut notes down.

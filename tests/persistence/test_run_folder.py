@@ -83,11 +83,13 @@ def test_a_damaged_checkpoint_is_left_out_and_the_one_before_taken_with_all_less
     }
     change[damage]()
     again = online(3)
+    told = {"half deleted": "lessons.safetensors is missing", "flipped bit": "do not match the manifest"}
     with caplog.at_level(logging.WARNING):
         assert restore(tmp_path, again) == tmp_path / "checkpoint_000000"
     assert again.lessons.seen == own.lessons.seen == 12, "lessons of both journals"
     assert again.version == 0
     assert "checkpoint_000001 was left out, and the checkpoint before it taken" in caplog.text
+    assert told.get(damage, "") in caplog.text
     with RunFolder(tmp_path, again) as run:
         assert run.checkpoint().name == "checkpoint_000002"
     assert (tmp_path / "damaged_checkpoint_000001").is_dir()
@@ -217,6 +219,22 @@ def test_copies_and_strangers_are_no_checkpoints(tmp_path) -> None:
     assert (tmp_path / "checkpoint_backup").is_dir()
 
 
+def test_lessons_after_the_first_checkpoint_alone_are_named_too(tmp_path, caplog) -> None:
+    with RunFolder(tmp_path, own := online()) as run:
+        shutil.rmtree(run.checkpoint())
+        play(own)
+    assert restore(tmp_path, online()) is None
+    assert "holds lessons and no checkpoint" in caplog.text
+
+
+def test_a_damaged_journal_is_kept_when_a_run_goes_on_from_before_it(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    journal = tmp_path / "lessons_after_000001"
+    journal.write_bytes(damaged := journal.read_bytes()[:-3])
+    restore(tmp_path, online())
+    assert (tmp_path / "lessons_after_000001.damaged").read_bytes() == damaged
+
+
 def test_lessons_without_a_checkpoint_are_named(tmp_path, caplog) -> None:
     run_with_two_checkpoints(tmp_path)
     for path in tmp_path.glob("checkpoint_*"):
@@ -264,6 +282,13 @@ def test_a_lock_names_its_process_and_no_one_before(tmp_path) -> None:
     lock = FolderLock(tmp_path)
     assert (tmp_path / ".lock").read_text() == str(os.getpid())
     lock.release()
+
+
+def test_a_lock_makes_its_folder_and_a_file_that_only_its_owner_writes(tmp_path) -> None:
+    lock = FolderLock(tmp_path / "runs" / "one")
+    mode = (tmp_path / "runs" / "one" / ".lock").stat().st_mode
+    lock.release()
+    assert not mode & 0o133
 
 
 def refused(folder: Path) -> bool:

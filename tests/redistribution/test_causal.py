@@ -101,6 +101,7 @@ def test_a_restart_drops_what_is_unfinished_and_says_whether_that_matters() -> N
     assert not own.interrupts(np.array([False, True]))
     own.restart(np.array([True, False]))
     assert not own.interrupts()
+    assert own.finished == []
     play(own, [[2], [4]], seed=3)
     assert own.online.lessons.seen == 2 + 1 + 2
     assert len(own.online.lessons.training[-1]) in (3, 5)
@@ -121,3 +122,10 @@ def test_a_reward_that_cannot_be_is_named_with_its_environment_and_step(reward) 
     own.step(np.ones((2, 3)), np.zeros(2, int), np.ones(2), np.ones((2, 3)), np.array([False, False]))
     with pytest.raises(ValueError, match=r"environment 1 paid .* at step 49 of its episode"):
         own.step(np.ones((2, 3)), np.zeros(2, int), np.array([0.0, reward]), np.ones((2, 3)), np.array([False, False]))
+
+
+def test_what_float32_rounds_off_is_no_interruption() -> None:
+    own = credit(1)
+    for reward in (1e6 / 3.0, 1e6 / 7.0):
+        own.step(np.ones((1, 3)), np.zeros(1, int), np.array([reward]), np.ones((1, 3)), np.array([False]))
+    assert not own.interrupts()
