@@ -24,7 +24,16 @@ OPTIONS = ("-m", "not slow", "--hypothesis-seed=0", "--disable-warnings")
 NOTICED = {1, 3, 24, -24, 36, 152, 255, -9, -11}
 """Exit codes of a mutant's tests: failed, out of time, or crashed; mutmut's own reading of them."""
 
-SB3 = ("evaluation", "lessons_from_elsewhere", "replay_buffers", "resume", "rollout_buffers", "vec_env")
+SB3 = (
+    "evaluation",
+    "callbacks",
+    "lessons_from_elsewhere",
+    "matrix",
+    "replay_buffers",
+    "resume",
+    "rollout_buffers",
+    "vec_env",
+)
 TESTS = {
     "lrp": ("tests/lrp",),
     "lstm.py": ("tests/test_lstm.py", "tests/lrp", "tests/prediction"),

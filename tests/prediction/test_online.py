@@ -38,6 +38,7 @@ def test_a_cadence_that_cannot_be_is_refused(config) -> None:
 
 def test_no_round_before_there_are_steps_and_lessons_enough() -> None:
     learner = online()
+    assert learner.trainer.config == QUICK
     teach(learner, 3)
     assert not learner.train_if_due(10), "a lesson is missing"
     teach(learner, 2)

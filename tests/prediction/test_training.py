@@ -330,3 +330,15 @@ def test_the_changes_of_a_prediction_sum_to_it_but_for_the_bias() -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES)
     predictions = predictor(torch.randn(3, 7, len(predictor.features)))
     torch.testing.assert_close(predictor.changes(predictions).sum(1), predictions[:, -1] - predictor.readout.bias)
+
+
+@pytest.mark.parametrize(("batch_steps", "size"), [(40, 10), (20, 5), (1, 2)])
+def test_an_update_takes_as_many_lessons_as_its_steps_allow(batch_steps, size, monkeypatch) -> None:
+    seen: list[int] = []
+    update = Trainer._update
+    monkeypatch.setattr(
+        Trainer, "_update", lambda self, batch, *a: seen.append(len(batch.lengths)) or update(self, batch, *a)
+    )
+    config = TrainingConfig(updates=3, batch_size=10, batch_steps=batch_steps)
+    Trainer(ReturnPredictor.for_spaces(*SPACES), config).train(lessons_of(20))
+    assert seen == [size] * 3
