@@ -227,3 +227,19 @@ def test_a_discount_over_a_long_delay_is_told_once(gamma, told, caplog) -> None:
     model.learn(512, callback=RedistributionCallback())
     assert env.online.version > 1
     assert sum("discounts to" in record.message for record in caplog.records) == told
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_a_recurrent_agent_s_buffer_is_replaced_by_one_that_is_like_it(n_envs) -> None:
+    contrib = pytest.importorskip("sb3_contrib")
+    from rudder_lrp.sb3.contrib import RedistributedRecurrentRolloutBuffer, use_episodic_credit
+
+    env = trusted(vec_env(n_envs))
+    model = contrib.RecurrentPPO("MlpLstmPolicy", env, n_steps=8, gamma=0.7, gae_lambda=0.6, device="cpu")
+    old, credit = model.rollout_buffer, EpisodicCredit(env, LRPRedistributor(env.predictor))
+    use_episodic_credit(model, credit)
+    new = model.rollout_buffer
+    assert isinstance(new, RedistributedRecurrentRolloutBuffer)
+    assert new.credit is credit
+    for name in ("buffer_size", "n_envs", "gamma", "gae_lambda", "hidden_state_shape", "observation_space", "device"):
+        assert getattr(new, name) == getattr(old, name), name
