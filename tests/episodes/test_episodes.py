@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 
+from rudder_lrp.episodes.delayed_reward import DelayedReward
 from rudder_lrp.episodes.episode import Episode, repair_terminal
+from rudder_lrp.episodes.features import TransitionFeatures
 
 
 def test_episode_knows_its_return_and_length() -> None:
@@ -57,3 +61,61 @@ def test_actions_are_nested_as_their_space_is(kind) -> None:
 def test_rewards_that_predictions_cannot_hold_are_refused(reward) -> None:
     with pytest.raises(ValueError, match=r"at index 1 of the episode is not finite, or beyond 1e\+20"):
         Episode(np.zeros((3, 2)), np.zeros(2), [0.0, reward])
+
+
+def test_transitions_pair_each_observation_with_the_next_and_mark_both_ends() -> None:
+    steps = Episode({"a": np.arange(4.0)[:, None]}, np.array([5, 6, 7]), [0.0, 1.0, 2.0]).transitions()
+    assert steps.observations["a"][:, 0].tolist() == [0.0, 1.0, 2.0]
+    assert steps.next_observations["a"][:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert (steps.actions.tolist(), steps.rewards.tolist()) == ([5, 6, 7], [0.0, 1.0, 2.0])
+    assert steps.first.tolist() == [True, False, False]
+    assert steps.last.tolist() == [False, False, True]
+
+
+def test_an_episode_never_shows_the_reward_that_it_is_to_predict() -> None:
+    space = spaces.Box(-9.0, 9.0, (1,), np.float32)
+    shown = TransitionFeatures(space, spaces.Discrete(9)).encode_episode(
+        Episode(np.zeros((4, 1)), np.array([5, 6, 7]), [3.0, 4.0, 5.0])
+    )
+    assert shown[:, -1].tolist() == [3.0, 4.0, 0.0]
+
+
+class Paying(gym.Env):
+    """Pays 1, 2, 4, 8, 16 and is over after five steps."""
+
+    observation_space = action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.paid = 0.5
+        return 0, {"seed": seed, "options": options}
+
+    def step(self, action):
+        self.paid *= 2
+        return action, self.paid, self.paid == 16, False, {"own": action}
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"), [(None, [0, 0, 0, 0, 31]), (1, [1, 2, 4, 8, 16]), (2, [0, 3, 0, 12, 16])]
+)
+def test_delayed_reward_pays_all_that_it_owes_and_says_what_was_earned(every, expected) -> None:
+    env = DelayedReward(Paying(), every)
+    for _ in range(2):
+        assert env.reset(seed=3, options={"a": 1})[1] == {"seed": 3, "options": {"a": 1}}
+        steps = [env.step(1) for _ in range(5)]
+        assert [step[1] for step in steps] == expected
+        assert [step[2] for step in steps] == [False] * 4 + [True]
+        assert [step[4] for step in steps] == [{"own": 1, "dense_reward": 2.0**at} for at in range(5)]
+
+
+def test_what_was_owed_is_forgotten_at_a_reset() -> None:
+    env = DelayedReward(Paying(), 2)
+    env.reset()
+    env.step(0)
+    env.reset()
+    assert [env.step(0)[1] for _ in range(2)] == [0, 3]
+
+
+def test_a_delay_of_no_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 step, got 0"):
+        DelayedReward(Paying(), 0)

@@ -86,6 +86,31 @@ def test_constant_features_do_not_blow_up() -> None:
     assert normalizer(torch.tensor([[7.0], [8.0]])).tolist() == [[0.0], [1.0]]
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_rare_outlier_counts_for_no_more_than_ten_deviations(sign) -> None:
+    normalizer = RunningNormalizer(1)
+    normalizer.update(np.array([[-2.0], [2.0]], dtype=np.float32))
+    assert normalizer(sign * torch.tensor([[19.0], [1e6]])).tolist() == [[sign * 9.5], [sign * 10.0]]
+
+
+def test_statistics_merge_as_if_all_had_been_shown_to_one() -> None:
+    rows = np.random.default_rng(0).normal(3.0, 2.0, size=(90, 4)).astype(np.float32)
+    one, other = RunningNormalizer(4), RunningNormalizer(4)
+    one.merge(other)
+    assert (one.count, one.variance.tolist()) == (0.0, [1.0] * 4)
+    one.update(rows[:20])
+    other.update(rows[20:])
+    one.merge(other)
+    np.testing.assert_allclose(one.mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(one.variance, rows.var(0), rtol=1e-5)
+    assert one.count == 90.0
+
+
+def test_a_discrete_value_may_lie_in_a_column_of_its_own() -> None:
+    values = np.array([2, 0, 1])
+    np.testing.assert_array_equal(flatten(spaces.Discrete(3), values[:, None]), flatten(spaces.Discrete(3), values))
+
+
 def changes(space: spaces.Space, observations: np.ndarray) -> np.ndarray:
     features = TransitionFeatures(space, spaces.Discrete(2))
     episode = Episode(observations, np.zeros(len(observations) - 1, int), np.ones(len(observations) - 1))

@@ -45,3 +45,13 @@ def test_features_of_images_have_names() -> None:
     features = TransitionFeatures(image_space(36, 36, 1), spaces.Discrete(2))
     assert features.names[0] == "obs[0,0,0]"
     assert len(features) == 256 + 256 + 2 + 1
+
+
+def test_the_columns_of_each_image_are_those_of_its_names() -> None:
+    space = spaces.Dict(a=spaces.Discrete(3), b=image_space(20, 20, 1), c=image_space(3, 40, 36))
+    features = TransitionFeatures(space, spaces.Discrete(2))
+    for name, image in zip("bc", features.images, strict=True):
+        expected = [
+            at for at, column in enumerate(features.names) if column.startswith((f"obs.{name}", f"change.{name}"))
+        ]
+        assert image.indices().tolist() == expected

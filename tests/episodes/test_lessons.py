@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
 
@@ -72,9 +72,49 @@ def test_lessons_survive_saving(tmp_path) -> None:
     assert restored.seen == 12
 
 
-def test_a_useless_buffer_is_refused() -> None:
-    with pytest.raises(ValueError, match="capacity >= 2"):
-        LessonBuffer(capacity=1)
+@pytest.mark.parametrize("bounds", [(1, 2, 1), (2, 1, 1), (2, 2, 0)])
+def test_a_useless_buffer_is_refused(bounds) -> None:
+    with pytest.raises(ValueError, match="capacity >= 2, holdout_every >= 2 and holdout_capacity >= 1"):
+        LessonBuffer(*bounds)
+    LessonBuffer(2, 2, 1)
+
+
+def test_a_buffer_without_lessons_survives_saving(tmp_path) -> None:
+    restored = LessonBuffer()
+    restored.add(lesson(1.0))
+    restored.load(LessonBuffer().save(tmp_path / "lessons.safetensors"), width=2)
+    assert (len(restored), len(restored.held_out), restored.seen) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("capacity", "holdout_capacity"), [(3, 2), (20, 1)])
+def test_a_smaller_buffer_takes_over_the_latest_lessons(tmp_path, capacity, holdout_capacity) -> None:
+    buffer = LessonBuffer()
+    for value in range(30):
+        buffer.add(lesson(value))
+    smaller = buffer.empty_copy()
+    assert (len(smaller), smaller.seen) == (0, 0)
+    smaller = LessonBuffer(capacity, holdout_capacity=holdout_capacity)
+    smaller.load(buffer.save(tmp_path / "lessons.safetensors"))
+    for kept, all_of_them in ((smaller.training, buffer.training), (smaller.held_out, buffer.held_out)):
+        count = capacity if all_of_them is buffer.training else holdout_capacity
+        assert [e.episode_return for e in kept] == [e.episode_return for e in all_of_them[-count:]]
+
+
+def test_draws_go_on_after_saving_where_they_were(tmp_path) -> None:
+    buffer, restored = LessonBuffer(seed=3), LessonBuffer(seed=4)
+    for value in range(12):
+        buffer.add(lesson(value))
+    buffer.batches(3, 4)
+    restored.load(buffer.save(tmp_path / "lessons.safetensors"))
+    np.testing.assert_array_equal(buffer.batches(3, 4), restored.batches(3, 4))
+
+
+def test_padding_of_a_batch_is_zero_and_its_returns_are_true() -> None:
+    batch = LessonBatch.collate([lesson(2.0, 1), lesson(3.0, 3)])
+    assert batch.features[:, :, 0].tolist() == [[2.0, 0.0, 0.0], [3.0, 3.0, 3.0]]
+    assert batch.lengths.tolist() == [1, 3]
+    assert batch.returns.tolist() == [2.0, 3.0]
+    assert batch.outstanding.tolist() == [[2.0, 0.0, 0.0], [3.0, 3.0, 3.0]]
 
 
 @pytest.mark.parametrize(("steps", "size"), [(10, 8), (200, 8), (500, 3), (5000, 2)])
@@ -113,3 +153,32 @@ def test_lessons_that_cannot_be_are_refused_though_the_file_is_whole(tmp_path, c
     with pytest.raises(DamagedFileError, match=says):
         before.load(tmp_path / "file")
     assert before.seen == len(before) == 0
+
+
+DAMAGE = {
+    "fewer were seen than are kept": lambda tensors, header: header.update(seen=11),
+    "more are held out than there are": lambda tensors, header: header.update(held_out=13),
+    "no draws": lambda tensors, header: header.update(draws={"bit_generator": "PCG64"}),
+    "a length of nothing": lambda tensors, header: tensors["lengths"].__setitem__(0, 0),
+    "lengths of another sum": lambda tensors, header: tensors["lengths"].add_(1),
+    "lengths of no number": lambda tensors, header: tensors.update(lengths=tensors["lengths"].double()),
+    "no rewards": lambda tensors, header: tensors.pop("rewards"),
+    "no lengths": lambda tensors, header: tensors.pop("lengths"),
+    "other rewards": lambda tensors, header: tensors.update(rewards=tensors["rewards"].float()),
+    "another width": lambda tensors, header: tensors.update(features=torch.zeros(12, 3)),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_a_file_that_says_what_cannot_be_is_named_and_changes_nothing(tmp_path, damage) -> None:
+    buffer = LessonBuffer()
+    for value in range(12):
+        buffer.add(lesson(value, steps=1))
+    tensors, header = read_tensors(path := buffer.save(tmp_path / "lessons.safetensors"), "lessons 3")
+    DAMAGE[damage](tensors, header)
+    write_tensors(path, tensors, "lessons 3", header)
+    own = LessonBuffer()
+    own.add(lesson(7.0))
+    with pytest.raises(DamagedFileError, match=r"lessons\.safetensors"):
+        own.load(path, width=2)
+    assert (own.seen, len(own) + len(own.held_out)) == (1, 1)

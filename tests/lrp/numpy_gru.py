@@ -29,7 +29,7 @@ def shares(rule: str, gate: float, signal: float, eps: float) -> tuple[float, fl
 
 
 def explain(W, U, b, b_recurrent, x, h_0, R_out, rule: str, eps: float) -> dict[str, np.ndarray | float]:
-    """Relevance of `x` `[T, F]` and `h_0` `[H]`, and what biases and stabilizers absorbed."""
+    """Relevance of `x` `[T, F]` and `h_0` `[H]`, what biases and stabilizers absorbed, and what gates were handed."""
     T, F = x.shape
     H = len(h_0)
     states, traces = [h_0], []
@@ -40,7 +40,7 @@ def explain(W, U, b, b_recurrent, x, h_0, R_out, rule: str, eps: float) -> dict[
         z_n = pre[2 * H :] + sigmoid(z_r) * rec[2 * H :]
         states.append((1 - sigmoid(z_z)) * np.tanh(z_n) + sigmoid(z_z) * states[-1])
         traces.append((z_r, z_z, rec[2 * H :], z_n))
-    R_x, R_h, bias, lost = np.zeros_like(x), np.zeros(H), 0.0, 0.0
+    R_x, R_h, bias, lost, gates = np.zeros_like(x), np.zeros(H), 0.0, 0.0, 0.0
     for t in reversed(range(T)):
         z_r, z_z, m, z_n = traces[t]
         h, after, arriving, R_h = states[t], states[t + 1], R_h + R_out[t], np.zeros(H)
@@ -66,6 +66,7 @@ def explain(W, U, b, b_recurrent, x, h_0, R_out, rule: str, eps: float) -> dict[
             for k in range(H):
                 R_h[k] += to_m * unit * r * U[2 * H + j, k] * h[k]
             bias += to_m * unit * r * b_recurrent[2 * H + j]
+            gates += to_r * R_product + R_z
             for row, value, R_gate in ((j, z_r[j], to_r * R_product), (H + j, z_z[j], R_z)):
                 unit_gate = R_gate / stable(value, eps)
                 lost += R_gate - unit_gate * value
@@ -74,4 +75,4 @@ def explain(W, U, b, b_recurrent, x, h_0, R_out, rule: str, eps: float) -> dict[
                 for k in range(H):
                     R_h[k] += U[row, k] * h[k] * unit_gate
                 bias += (b[row] + b_recurrent[row]) * unit_gate
-    return {"x": R_x, "h_0": R_h, "bias": bias, "lost": lost}
+    return {"x": R_x, "h_0": R_h, "bias": bias, "lost": lost, "gates": gates}

@@ -57,6 +57,28 @@ def test_an_exported_program_is_explained_as_the_model_it_was_made_from(program,
     assert explain_file(program, data, target=1).relevance[1].equal(found.relevance[1])
 
 
+class Shifted(nn.Module):
+    """With a tensor that is neither parameter nor buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.shift = nn.Linear(3, 2), torch.tensor([1.0, 2.0, 3.0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x + self.shift)
+
+
+def test_an_exported_program_may_hold_tensors_of_its_own(tmp_path) -> None:
+    x = torch.randn(2, 3)
+    torch.export.save(torch.export.export(Shifted().eval(), (x,)), tmp_path / "model.pt2")
+    with zipfile.ZipFile(tmp_path / "model.pt2") as archive:
+        assert any("constants/tensor_" in name for name in archive.namelist())
+    found, ledger = LRP(load_model(str(tmp_path / "model.pt2"))).attribute(x, 1, return_ledger=True)
+    torch.testing.assert_close(found, LRP(Shifted()).attribute(x, 1))
+    torch.testing.assert_close(ledger.total(), Shifted().eval()(x)[:, 1])
+
+
 def test_a_model_that_can_be_imported_is_explained(data) -> None:
     found = explain_file("tests.lrp.test_archive:Small", data)
     torch.testing.assert_close(found.relevance, LRP(Small()).attribute(TOKENS, torch.tensor([0, 1])))

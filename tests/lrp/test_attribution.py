@@ -118,6 +118,13 @@ def test_packed_sequences_come_back_packed(enforce_sorted) -> None:
     expected, expected_ledger = lrp.attribute(x, 1, lengths, return_ledger=True)
     torch.testing.assert_close(padded, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(ledger.total(), expected_ledger.total(), rtol=0, atol=1e-12)
+    for mine, theirs in zip(relevance[1:], packed[1:], strict=True):
+        assert mine is theirs is None or torch.equal(mine, theirs)
+    R = torch.randn(4, 6, 6, dtype=torch.float64)
+    entering = pack_padded_sequence(R, lengths, batch_first=True, enforce_sorted=enforce_sorted)
+    injected = lrp.attribute(packed, relevance=entering)
+    padded, _ = pad_packed_sequence(injected, batch_first=True)
+    torch.testing.assert_close(padded, lrp.attribute(x, lengths=lengths, relevance=R), rtol=0, atol=1e-12)
 
 
 def test_the_model_is_left_alone_and_explained_without_dropout_or_autograd() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rudder_lrp.lrp import LRP, direction
-from rudder_lrp.lrp.rules import gamma, z_plus
+from rudder_lrp.lrp.rules import Rules, absolute, epsilon, gamma, z_plus
 from tests.lrp.models import KINDS, random_inputs, random_lstm, random_readout, random_state
 
 
@@ -18,6 +18,14 @@ def test_gamma_adds_to_positive_weights_alone() -> None:
     assert gamma(weight).tolist() == [-2.0, 0.0, 5.0]
     assert gamma(weight, emphasis=1.0).tolist() == [-2.0, 0.0, 8.0]
     assert z_plus(weight).tolist() == [0.0, 0.0, 4.0]
+
+
+def test_shares_that_are_to_conserve_get_half_each_of_what_is_missing() -> None:
+    gate, signal = torch.tensor([1.0, -2.0]), torch.tensor([2.0, 1.0])
+    assert Rules(absolute, epsilon, 1.0, False).shares(gate, signal)[0].tolist() == [0.25, 0.5]
+    of_gate, of_signal = Rules(absolute, epsilon, 1.0, True).shares(gate, signal)
+    assert of_gate.tolist() == [0.375, 0.625]
+    assert of_signal.tolist() == [0.625, 0.375]
 
 
 def one_unit(bias: float = 0.0) -> tuple[nn.LSTM, nn.Linear]:

@@ -80,3 +80,14 @@ def test_steps_of_shorter_sequences_earn_the_same() -> None:
     long, short = lrp.explain(x).steps, lrp.explain(x, lengths=torch.tensor([12, 20])).steps
     torch.testing.assert_close(short[0, :12], long[0, :12], rtol=0, atol=1e-12)
     assert not short[0, 12:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_on_the_accumulator_nothing_later_counts_not_even_by_rounding(dtype) -> None:
+    lstm = random_lstm(input_size=3, hidden_size=4)
+    constrain_(lstm, Structure.ACCUMULATOR)
+    lrp = LRP(lstm.to(dtype), nn.Linear(4, 1, dtype=dtype), reads="cell")
+    x = random_inputs(lstm, 2, 20).to(dtype)
+    changed = x.clone()
+    changed[:, 12:] *= -3.0
+    assert torch.equal(lrp.attribute(changed)[:, :12], lrp.attribute(x)[:, :12])

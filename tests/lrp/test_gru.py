@@ -66,6 +66,7 @@ def test_the_fast_pass_equals_the_plain_loops_and_the_oracle(features, hidden, s
         (ledger.initial_hidden, oracle["h_0"].sum()),
         (ledger.cell_input_bias + ledger.gate_bias, oracle["bias"]),
         (ledger.stabilizer, oracle["lost"]),
+        (ledger.through_gates, oracle["gates"]),
         (ledger.total(), R.sum()),
     ):
         assert abs(float(entry) - float(expected)) <= 1e-9 * scale
@@ -80,8 +81,10 @@ def test_a_sequence_gets_the_same_alone_and_the_ledger_sums_to_the_output(archit
     x = random_inputs(core, len(lengths), max(lengths) + 1)
     together, ledger = lrp.attribute(x, 1, torch.tensor(lengths), return_ledger=True)
     for b, length in enumerate(lengths):
-        alone = lrp.attribute(x[b : b + 1, :length], 1)[0]
+        (alone,), own = lrp.attribute(x[b : b + 1, :length], 1, return_ledger=True)
         scale = max(1.0, float(alone.abs().max()))
+        for name, entry in own._asdict().items():
+            assert abs(float(getattr(ledger, name)[b] - entry)) <= 1e-9 * scale, name
         assert (together[b, :length] - alone).abs().max() <= 1e-12 * scale
         assert not together[b, length:].any()
         h_n = core(x[b : b + 1, :length])[1][-2 if core.bidirectional else -1 :]

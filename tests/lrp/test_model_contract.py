@@ -380,7 +380,11 @@ class TestRefusals:
             (lambda: LRP(nn.Linear(2, 2), conserve=True), TypeError, "conserve has no meaning for a whole model"),
             (lambda: LRP(nn.Linear(2, 2), reads="cell"), TypeError, "reads has no meaning"),
             (lambda: LRP(nn.Linear(2, 2), linear="gamma"), TypeError, "linear has no meaning"),
-            (lambda: LRP(nn.LSTM(2, 2), rules={}), TypeError, "rules has no meaning"),
+            (
+                lambda: LRP(nn.LSTM(2, 2), rules={}),
+                TypeError,
+                "rules has no meaning for a recurrent layer and its readout",
+            ),
             (lambda: LRP("model"), TypeError, "explains a torch.nn.Module, got str"),
         ],
     )

@@ -104,6 +104,17 @@ def test_gamma_is_refused_where_an_input_is_negative() -> None:
         LRP(lstm, random_readout(lstm), linear="gamma").attribute(random_inputs(lstm, 1, 3), 0)
 
 
+def test_gamma_is_refused_where_the_initial_hidden_state_is_negative() -> None:
+    lstm = random_lstm(input_size=2, hidden_size=4)
+    with torch.no_grad():
+        lstm.bias_ih_l0[8:12] = 9.0
+    x, some = random_inputs(lstm, 1, 3).abs(), torch.full((1, 1, 4), 0.1, dtype=torch.float64)
+    lrp = LRP(lstm, random_readout(lstm), linear="gamma")
+    lrp.attribute(x, 0, state=(some, -some))
+    with pytest.raises(ValueError, match=r"gamma and z-plus need .* got -0.1"):
+        lrp.attribute(x, 0, state=(-some, some))
+
+
 @pytest.mark.parametrize("rule", list(GATE_RULES))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rule_of_ones_own_is_one_function(kind, rule) -> None:

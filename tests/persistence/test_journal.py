@@ -42,6 +42,16 @@ def test_lessons_come_back_as_they_were_written(tmp_path) -> None:
     assert list(read_journal(tmp_path / "no such file")) == []
 
 
+def test_a_whole_journal_is_read_and_continued_without_a_word(tmp_path, caplog) -> None:
+    path = tmp_path / "run" / "of today" / "journal"
+    written(path, 2)
+    with caplog.at_level(logging.DEBUG), closing(LessonJournal(path)) as journal:
+        journal.append(lessons()[2])
+        assert len(list(read_journal(path, keep_damaged=True))) == 3
+    assert not caplog.records
+    assert [one.name for one in path.parent.iterdir()] == ["journal"]
+
+
 def test_a_lesson_is_in_the_file_before_append_returns(tmp_path) -> None:
     with closing(LessonJournal(tmp_path / "journal")) as journal:
         for count, lesson in enumerate(lessons(), start=1):
@@ -150,9 +160,11 @@ def test_a_full_disk_leaves_whole_lessons_and_later_ones_are_written_again(tmp_p
     path = tmp_path / "journal"
     journal = LessonJournal(path)
     journal.append(lessons()[0])
+    before = path.read_bytes()
     file, journal._file = journal._file, Full(journal._file)
     with pytest.raises(OSError, match="No space left"):
         journal.append(lessons()[1])
+    assert path.read_bytes() == before
     journal._file = file
     journal.append(lessons()[1])
     journal.close()

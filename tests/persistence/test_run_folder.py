@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -82,17 +83,53 @@ def test_a_damaged_checkpoint_is_left_out_and_the_one_before_taken_with_all_less
     }
     change[damage]()
     again = online(3)
+    told = {"half deleted": "lessons.safetensors is missing", "flipped bit": "do not match the manifest"}
     with caplog.at_level(logging.WARNING):
         assert restore(tmp_path, again) == tmp_path / "checkpoint_000000"
     assert again.lessons.seen == own.lessons.seen == 12, "lessons of both journals"
     assert again.version == 0
     assert "checkpoint_000001 was left out, and the checkpoint before it taken" in caplog.text
+    assert told.get(damage, "") in caplog.text
     with RunFolder(tmp_path, again) as run:
         assert run.checkpoint().name == "checkpoint_000002"
     assert (tmp_path / "damaged_checkpoint_000001").is_dir()
     fresh = online(4)
     restore(tmp_path, fresh)
     assert state(fresh) == state(again)
+
+
+def test_a_damaged_checkpoint_stays_where_it_is_while_somebody_writes_there(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    (tmp_path / "checkpoint_000001" / "manifest.json").unlink()
+    lock = FolderLock(tmp_path)
+    assert restore(tmp_path, online(3)) == tmp_path / "checkpoint_000000"
+    assert (tmp_path / "checkpoint_000001").is_dir()
+    lock.release()
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_as_many_checkpoints_stay_as_are_asked_for_and_no_journal_before_them(tmp_path, keep) -> None:
+    own = online()
+    with RunFolder(tmp_path, own, keep) as run:
+        for _ in range(5):
+            run.checkpoint()
+            play(own, 2)
+    kept = range(5 - keep, 5)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint_*")) == [f"checkpoint_{at:06d}" for at in kept]
+    assert sorted(path.name for path in tmp_path.glob("lessons_*")) == [f"lessons_after_{at:06d}" for at in kept]
+    assert not list(tmp_path.glob(".unfinished_*"))
+
+
+def test_lessons_of_other_features_are_counted_and_left_out(tmp_path, caplog) -> None:
+    own = run_with_two_checkpoints(tmp_path)
+    with closing(LessonJournal(tmp_path / "lessons_after_000001")) as journal:
+        for _ in range(2):
+            journal.append(Lesson(np.zeros((3, 2), np.float32), np.zeros(3)))
+    again = online(3)
+    with caplog.at_level(logging.WARNING):
+        restore(tmp_path, again)
+    assert "lessons_after_000001: 2 lessons of other features than the predictor's were left out" in caplog.text
+    assert again.lessons.seen == own.lessons.seen
 
 
 def test_where_no_checkpoint_is_whole_nothing_changes(tmp_path) -> None:
@@ -249,13 +286,32 @@ def test_a_damaged_journal_that_cannot_be_copied_is_read_all_the_same(tmp_path, 
     assert "could not be copied beside itself: [Errno 13] Permission denied" in caplog.text
 
 
+def test_lessons_after_the_first_checkpoint_alone_are_named_too(tmp_path, caplog) -> None:
+    with RunFolder(tmp_path, own := online()) as run:
+        shutil.rmtree(run.checkpoint())
+        play(own)
+    assert restore(tmp_path, online()) is None
+    assert "holds lessons and no checkpoint" in caplog.text
+
+
+def test_a_damaged_journal_is_kept_when_a_run_goes_on_from_before_it(tmp_path) -> None:
+    run_with_two_checkpoints(tmp_path)
+    journal = tmp_path / "lessons_after_000001"
+    journal.write_bytes(damaged := journal.read_bytes()[:-3])
+    restore(tmp_path, online())
+    assert (tmp_path / "lessons_after_000001.damaged").read_bytes() == damaged
+
+
 def test_lessons_without_a_checkpoint_are_named(tmp_path, caplog) -> None:
     run_with_two_checkpoints(tmp_path)
     for path in tmp_path.glob("checkpoint_*"):
         shutil.rmtree(path)
     with caplog.at_level(logging.WARNING):
         assert restore(tmp_path, online()) is None
-    assert "holds lessons and no checkpoint" in caplog.text
+    told = (
+        f"{tmp_path} holds lessons and no checkpoint to add them to; rudder_lrp.persistence.journal.read_journal gives"
+    )
+    assert f"{told} them back" in caplog.text
     own = online()
     with RunFolder(tmp_path, own) as run:
         assert run.checkpoint().name == "checkpoint_000002", "no number is used twice"
@@ -289,6 +345,20 @@ def test_a_lock_keeps_other_processes_out_and_dies_with_its_own(tmp_path) -> Non
     lock.release()
     assert after.held, "releasing twice takes nothing from the next one"
     after.release()
+
+
+def test_a_lock_names_its_process_and_no_one_before(tmp_path) -> None:
+    (tmp_path / ".lock").write_text("12345678901234567890")
+    lock = FolderLock(tmp_path)
+    assert (tmp_path / ".lock").read_text() == str(os.getpid())
+    lock.release()
+
+
+def test_a_lock_makes_its_folder_and_a_file_that_only_its_owner_writes(tmp_path) -> None:
+    lock = FolderLock(tmp_path / "runs" / "one")
+    mode = (tmp_path / "runs" / "one" / ".lock").stat().st_mode
+    lock.release()
+    assert not mode & 0o133
 
 
 def refused(folder: Path) -> bool:

@@ -126,3 +126,18 @@ def test_batches_pad_on_the_right(predictor) -> None:
     batch = LessonBatch.collate(lessons)
     assert batch.features[0, :, 0].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert (batch.lengths.tolist(), batch.returns.tolist()) == ([2, 4], [4.0, 8.0])
+
+
+@pytest.mark.parametrize("structure", list(Structure))
+def test_a_fresh_predictor_writes_little_and_expects_nothing(structure) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure, hidden_size=64)
+    i, f, g, _ = predictor.lstm.get_parameter("bias_ih_l0").detach().chunk(4)
+    assert not predictor.lstm.get_parameter("bias_hh_l0").any()
+    assert not g.any()
+    assert all(not head.get_parameter("bias").any() for head in predictor.heads.values())
+    if structure in (Structure.OUTPUT_GATED, Structure.ACCUMULATOR):
+        assert i.unique().tolist() == [-3.0]
+    else:
+        assert f.min() >= 0.0
+        assert torch.equal(i, -f)
+        assert f.max() > 3.0

@@ -8,7 +8,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
-from rudder_lrp.prediction.quality import Products, Quality, Target, evaluate, losses, slope
+from rudder_lrp.prediction.quality import Products, Quality, Target, differ, evaluate, losses, moments, slope
 from rudder_lrp.prediction.training import Predicts, Trainer, TrainingConfig, fit
 from rudder_lrp.redistribution import DifferenceRedistributor
 from tests.conftest import SPACES, make_episode
@@ -147,6 +147,15 @@ def test_returns_that_differ_by_rounding_alone_are_nothing_to_predict(offset: fl
         fit(ReturnPredictor.for_spaces(*SPACES), episodes)
 
 
+@pytest.mark.parametrize("unit", [1e-20, 1.0, -1e20])
+def test_values_differ_where_it_is_more_than_the_rounding_of_their_sums(unit) -> None:
+    assert not differ(np.array([]))
+    assert not differ(np.array([unit]))
+    assert not differ(unit * np.array([1.0, 1.0 + 5e-13]))
+    assert differ(unit * np.array([1.0, 1.0 + 5e-12]))
+    assert differ(unit * np.array([0.0, 1.0]))
+
+
 def test_noise_earns_hardly_any_trust() -> None:
     # Of 72 seeds, 14 % earned more than 0.2 by chance: half of 16 do once in 2,000 draws.
     trusts = []
@@ -184,6 +193,10 @@ def test_two_lessons_or_a_constant_prediction_bear_nothing_out(predicted) -> Non
     assert slope(products_of(predicted, [[float(at)] for at in range(len(predicted))])) == (0.0, 0.0)
 
 
+def test_three_lessons_that_agree_say_something() -> None:
+    assert slope(products_of([[1.0], [2.0], [4.0]], [[3.0], [5.0], [9.0]])) == pytest.approx((2.0, 0.0))
+
+
 def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> None:
     rng = np.random.default_rng(0)
     lessons = [
@@ -208,6 +221,39 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
         errors = np.array([p[-1] - c[-1] for p, c in zip(predicted, came, strict=True)])
         late = np.array([c[-1] for c in came])
         assert quality.explained_variance == pytest.approx(1.0 - np.square(errors).mean() / late.var(), rel=1e-4)
+        assert quality.loss_last == pytest.approx(np.square(errors).mean(), rel=1e-4)
+        assert quality.excess == pytest.approx(errors.mean(), rel=1e-4)
+        if head is Head.OUTLOOK:
+            along = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
+            assert quality.foreseen == pytest.approx(1.0 - along / late.var(), rel=1e-4)
+            assert quality.loss_along == pytest.approx(along, rel=1e-4)
+        else:
+            assert np.isnan(quality.foreseen)
+
+
+def test_what_is_to_be_predicted_varies_along_lessons_that_each_count_alike() -> None:
+    mean, variance = moments([np.array([1.0, 3.0]), np.array([6.0])])
+    assert (mean, variance) == (4.0, (5.0 + 4.0) / 2)
+
+
+@pytest.mark.parametrize("most", [1e-3, 0.1])
+def test_no_update_follows_a_gradient_beyond_its_bound(most) -> None:
+    """After one step the first moment of Adam is a tenth of the gradient, with the decay of the weights in it."""
+    predictor = ReturnPredictor.for_spaces(*SPACES, members=4)
+    trainer = Trainer(predictor, TrainingConfig(updates=1, max_gradient_norm=most, weight_decay=0.0))
+    trainer.train(lessons_of(20))
+    first = [state["exp_avg"] for state in trainer.optimizer.state_dict()["state"].values()]
+    assert 10.0 * float(torch.cat([part.flatten() for part in first]).norm()) == pytest.approx(2.0 * most, rel=1e-3)
+
+
+@pytest.mark.parametrize("structure", list(Structure))
+def test_training_keeps_the_structure(structure) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES, structure=structure)
+    Trainer(predictor, TrainingConfig(updates=3)).train(lessons_of(20))
+    trained = {name: weight.clone() for name, weight in predictor.state_dict().items()}
+    predictor.constrain_()
+    for name, weight in predictor.state_dict().items():
+        assert torch.equal(weight, trained[name]), name
 
 
 def test_denormals_are_flushed_in_a_round_and_as_before_after_it(monkeypatch) -> None:
@@ -291,3 +337,21 @@ def test_little_variation_means_little_credit_for_distractions() -> None:
     # Six seeds gained 0.07 to 0.14 on shares of 0.49 to 0.72.
     gained = [share_of_the_first_step(0.4, seed) - share_of_the_first_step(0.0, seed) for seed in range(3)]
     assert np.mean(gained) > 0.05
+
+
+def test_the_changes_of_a_prediction_sum_to_it_but_for_the_bias() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictions = predictor(torch.randn(3, 7, len(predictor.features)))
+    torch.testing.assert_close(predictor.changes(predictions).sum(1), predictions[:, -1] - predictor.readout.bias)
+
+
+@pytest.mark.parametrize(("batch_steps", "size"), [(40, 10), (20, 5), (1, 2)])
+def test_an_update_takes_as_many_lessons_as_its_steps_allow(batch_steps, size, monkeypatch) -> None:
+    seen: list[int] = []
+    update = Trainer._update
+    monkeypatch.setattr(
+        Trainer, "_update", lambda self, batch, *a: seen.append(len(batch.lengths)) or update(self, batch, *a)
+    )
+    config = TrainingConfig(updates=3, batch_size=10, batch_steps=batch_steps)
+    Trainer(ReturnPredictor.for_spaces(*SPACES), config).train(lessons_of(20))
+    assert seen == [size] * 3

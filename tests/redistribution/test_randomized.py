@@ -96,8 +96,28 @@ def test_the_same_seed_makes_the_same_model_and_leaves_other_draws_alone() -> No
     assert not np.allclose(one, another)
 
 
-def test_what_cannot_work_is_refused() -> None:
-    with pytest.raises(ValueError, match="subset must be at least 2"):
-        RandomizedConfig(subset=1)
+@pytest.mark.parametrize("options", [{"subset": 1}, {"batch_size": 0}, {"hidden_sizes": (4, 0)}])
+def test_what_cannot_work_is_refused(options) -> None:
+    with pytest.raises(ValueError, match="subset must be at least 2, batch_size and hidden_sizes at least 1, got"):
+        RandomizedConfig(**options)
+    RandomizedConfig(subset=2, batch_size=1, hidden_sizes=(1,))
+    RandomizedConfig(hidden_sizes=())
+
+
+def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(ValueError, match="no episodes"):
         RandomizedRedistributor(FEATURES).fit([])
+
+
+def lesson_of(steps: int, episode_return: float) -> Lesson:
+    return Lesson(np.ones((steps, len(FEATURES)), np.float32), np.append(np.zeros(steps - 1), episode_return))
+
+
+def test_rewards_are_counted_from_the_mean_steps_in_units_of_the_returns_deviation() -> None:
+    """Two steps with 1 and six with 11: a step earns 12 / 8, and returns lie 2 below and 2 above that."""
+    redistributor = RandomizedRedistributor(FEATURES)
+    redistributor.fit([lesson_of(2, 1.0), lesson_of(6, 11.0)], updates=1)
+    assert redistributor.level == pytest.approx(1.5)
+    assert redistributor.scale == pytest.approx(2.0 / 4.0)
+    redistributor.fit([lesson_of(2, 3.0), lesson_of(6, 9.0)], updates=1)
+    assert (redistributor.level, redistributor.scale) == (1.5, 1.0)

@@ -11,6 +11,7 @@ from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lstm import LayerWeights, Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, Residual
+from rudder_lrp.redistribution.base import place_residual
 from rudder_lrp.redistribution.uncertainty import CALIBRATION
 from tests.conftest import SPACES, make_episode
 
@@ -177,6 +178,34 @@ def test_spread_residual_is_the_same_at_every_step() -> None:
     assert np.ptp(moved[1:-1]) < 1e-9
     assert abs(moved.sum()) < 1e-9, "what is spread is taken from where it was"
     assert moved[0] != pytest.approx(moved[1]), "the expected return no longer stands at the first step"
+
+
+def test_what_is_left_goes_to_the_last_step_or_to_all_alike() -> None:
+    known = np.array([1.0, -2.0, 4.0])
+    assert place_residual(known, 9.0, Residual.LAST).tolist() == [1.0, -2.0, 10.0]
+    assert place_residual(known, 9.0, Residual.SPREAD).tolist() == [3.0, 0.0, 6.0]
+    assert known.tolist() == [1.0, -2.0, 4.0]
+
+
+def test_of_what_nobody_knows_each_step_earns_what_it_was_paid_and_the_residual_its_part() -> None:
+    lesson = Lesson(np.zeros((4, 9), np.float32), np.array([1.0, 0.0, -2.0, 8.0]))
+    for residual, expected in (("last", [1.0, 0.0, -2.0, 8.0]), ("spread", [3.0, 2.0, 0.0, 2.0])):
+        assert (
+            build(DifferenceRedistributor, Structure.LEAKY, residual=residual).unexplained(lesson).tolist() == expected
+        )
+
+
+def test_a_batch_size_changes_no_reward_and_no_bar() -> None:
+    rng = np.random.default_rng(0)
+    episodes = [make_episode(rng, steps) for steps in (3, 9, 4, 7, 5)]
+    redistributor = build(DifferenceRedistributor, Structure.LEAKY)
+    for whole, part in zip(
+        redistributor.redistribute(episodes, return_uncertainty=True),
+        redistributor.redistribute(episodes, batch_size=2, return_uncertainty=True),
+        strict=True,
+    ):
+        for one, other in zip(whole, part, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_an_unknown_residual_placement_is_refused() -> None:

@@ -25,12 +25,14 @@ def test_every_step_earns_the_same_share_of_the_true_return() -> None:
 def test_its_contributions_share_out_the_prediction_and_leave_the_padding_alone() -> None:
     rng = np.random.default_rng(0)
     redistributor = UniformRedistributor(ReturnPredictor.for_spaces(*SPACES))
+    redistributor.predictor.rescale_(-3.0, 7.0)
     features = redistributor.predictor.features
     batch = LessonBatch.collate([Lesson.from_episode(make_episode(rng, steps), features) for steps in (3, 7)])
     with torch.no_grad():
         shares = redistributor.contributions(batch.features, batch.lengths)
         whole = redistributor.differences(batch.features, batch.lengths).sum(dim=1)
     torch.testing.assert_close(shares.sum(dim=1), whole)
+    assert whole.abs().min() > 1e-3
     assert not shares[0, 3:].any()
     assert torch.equal(shares[0, :3], shares[0, :1].expand(3))
 

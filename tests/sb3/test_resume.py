@@ -304,3 +304,11 @@ def test_runs_killed_at_any_moment_resume(tmp_path) -> None:
 @pytest.mark.slow
 def test_twenty_runs_killed_at_any_moment_resume(tmp_path) -> None:
     killed_runs(tmp_path, 20)
+
+
+def test_a_normalisation_of_rewards_alone_is_saved_too(tmp_path) -> None:
+    env, again = (VecNormalize(credit(), norm_obs=False) for _ in range(2))
+    model = agent(env).learn(96)
+    save_checkpoint(tmp_path, model)
+    resume(tmp_path, again)
+    assert float(again.ret_rms.var) == float(env.ret_rms.var) != 1.0

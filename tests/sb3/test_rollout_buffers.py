@@ -240,3 +240,19 @@ def test_another_discount_than_the_algorithm_s_is_refused() -> None:
     credit = EpisodicCredit(env, LRPRedistributor(env.predictor), gamma=0.9)
     with pytest.raises(ValueError, match=r"discounted by 0.9, and the algorithm discounts by 0.99"):
         PPO("MlpPolicy", env, rollout_buffer_class=RedistributedRolloutBuffer, rollout_buffer_kwargs={"credit": credit})
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_a_recurrent_agent_s_buffer_is_replaced_by_one_that_is_like_it(n_envs) -> None:
+    contrib = pytest.importorskip("sb3_contrib")
+    from rudder_lrp.sb3.contrib import RedistributedRecurrentRolloutBuffer, use_episodic_credit
+
+    env = trusted(vec_env(n_envs))
+    model = contrib.RecurrentPPO("MlpLstmPolicy", env, n_steps=8, gamma=0.7, gae_lambda=0.6, device="cpu")
+    old, credit = model.rollout_buffer, EpisodicCredit(env, LRPRedistributor(env.predictor))
+    use_episodic_credit(model, credit)
+    new = model.rollout_buffer
+    assert isinstance(new, RedistributedRecurrentRolloutBuffer)
+    assert new.credit is credit
+    for name in ("buffer_size", "n_envs", "gamma", "gae_lambda", "hidden_state_shape", "observation_space", "device"):
+        assert getattr(new, name) == getattr(old, name), name

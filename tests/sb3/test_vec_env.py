@@ -209,3 +209,10 @@ def test_an_episode_that_ends_beyond_the_bound_keeps_its_return() -> None:
     played = Played(trusted(venv, max_episode_steps=10), 60)
     assert len(played.episodes) == 4
     assert_same_sum(played.handed, played.true)
+
+
+def test_a_method_of_the_environments_is_called_with_all_that_it_is_given() -> None:
+    env = trusted(vec_env(2))
+    found = env.env_method("reset", seed=3, options={"a": 1}, indices=[1])
+    assert len(found) == 1
+    assert np.array_equal(found[0][0], vec_env(1).env_method("reset", seed=3)[0][0])
