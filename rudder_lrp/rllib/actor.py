@@ -6,6 +6,7 @@ last round with all lessons that had reached it.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ class PredictorActor:
         self._folder.checkpoint()
         self._life = uuid.uuid4().hex
         self._publish = publish
-        self._steps = 0
+        self._steps, self._messages, self._seconds = 0, 0, 0.0
         self._published: tuple[Version, Any] | None = None
 
     @property
@@ -71,6 +72,7 @@ class PredictorActor:
             version: of the weights that it has, if any.
             again: whether the lessons were sent before and no answer came.
         """
+        begun = time.perf_counter()
         for lesson in lessons:
             if not (again and self._knows(lesson)):
                 # A copy, since what Ray hands over may not be written to, and stays in its store while it is held.
@@ -78,6 +80,8 @@ class PredictorActor:
         self._steps += steps
         if self.online.train_if_due(self._steps):
             self._folder.checkpoint()
+        self._messages += 1
+        self._seconds += time.perf_counter() - begun
         return Reply(self.version, self.online.q, None if version == self.version else self._weights())
 
     def _knows(self, lesson: Lesson) -> bool:
@@ -103,6 +107,8 @@ class PredictorActor:
             "loss_along": quality.loss_along,
             "version": self.online.version,
             "lessons": self.online.lessons.seen,
+            "messages": self._messages,
+            "seconds": self._seconds,
         }
 
     def get_state(self) -> dict[str, bytes]:

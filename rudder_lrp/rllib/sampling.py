@@ -7,6 +7,7 @@ it in their place, see `rudder_lrp.rllib.connector`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,18 +117,25 @@ class CreditOfSamples(RLlibCallback):
             return
         if self._credit is None:
             self._credit = credit_of(env_runner)
+        begun = time.perf_counter()
+        sent = lay_beside(self._credit, samples)
         client = self._credit.client
-        client.receive()
-        lessons = []
-        for fragment in samples:
-            handed, lesson = self._credit.earn(fragment)
-            put_credit(fragment, handed)
-            lessons += [lesson] if lesson is not None else []
-        self._credit.running.keep({fragment.id_ for fragment in samples})
-        sent = client.send(lessons, sum(map(len, samples)))
-        metrics_logger.log_value(("credit", "bytes_of_lessons"), sent, reduce="lifetime_sum")
-        metrics_logger.log_value(("credit", "bytes_of_weights"), client.bytes_received, reduce="lifetime_sum")
+        flow = {"bytes_of_lessons": sent, "bytes_of_weights": client.bytes_received}
+        for name, amount in (flow | {"seconds": time.perf_counter() - begun}).items():
+            metrics_logger.log_value(("credit", name), amount, reduce="lifetime_sum")
         client.bytes_received = 0
+
+
+def lay_beside(credit: FragmentCredit, samples: Sequence[SingleAgentEpisode]) -> int:
+    """Lay credit beside the rewards of all fragments of a round, and send what they complete; bytes sent."""
+    credit.client.receive()
+    lessons = []
+    for fragment in samples:
+        handed, lesson = credit.earn(fragment)
+        put_credit(fragment, handed)
+        lessons += [lesson] if lesson is not None else []
+    credit.running.keep({fragment.id_ for fragment in samples})
+    return credit.client.send(lessons, sum(map(len, samples)))
 
 
 def spaces_of(env_runner: Any) -> Spaces:
