@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.lstm import Structure
+from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.online import OnlineConfig
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
 
@@ -33,6 +34,8 @@ class CreditConfig(OnlineConfig):
     """Frequencies by which the predictor sees which step it is, 0 for none; the longest period is 2 ** (clock + 1)."""
     encoding: Encoding = Encoding.FULL
     """What the predictor sees of a transition."""
+    device: Device = Device.CPU
+    """Where the predictor's network computes."""
     lesson_capacity: int = 300
     """Episodes that are kept to train on."""
     max_episode_steps: int = 10_000
@@ -42,6 +45,7 @@ class CreditConfig(OnlineConfig):
         super().__post_init__()
         object.__setattr__(self, "structure", Structure(self.structure))
         object.__setattr__(self, "encoding", Encoding(self.encoding))
+        object.__setattr__(self, "device", Device(self.device))
         if self.max_episode_steps < 1 or self.hidden_size < 1:
             raise ValueError(
                 "max_episode_steps and hidden_size must be at least 1, "

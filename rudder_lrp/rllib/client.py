@@ -30,7 +30,7 @@ class PredictorClient:
     """
 
     def __init__(self, settings: CreditSettings, spaces: Spaces) -> None:
-        self.predictor: ReturnPredictor = settings.online(spaces).predictor
+        self.predictor: ReturnPredictor = settings.copy(spaces)
         self.trust = 0.0
         """How far the copy is to be trusted, see `rudder_lrp.prediction.quality.Quality.q`."""
         self.version: Version | None = None

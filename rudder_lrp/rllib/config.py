@@ -46,7 +46,8 @@ def with_credit(
             there is a replay buffer, LRP with the residual spread.
         seed: of the predictor's weights and the choice of lessons.
         interval: seconds between two messages of one EnvRunner to the predictor, at least.
-        actor_options: of the predictor's Ray actor, such as `{"num_gpus": 1}`; by default it reserves nothing.
+        actor_options: of the predictor's Ray actor, such as `{"num_gpus": 1}`; by default it reserves nothing but
+            the GPU that `device="cuda"` needs.
         options: fields of `credit` to change.
 
     Raises:

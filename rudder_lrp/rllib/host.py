@@ -13,11 +13,25 @@ from ray.exceptions import RayError, RayTaskError
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from rudder_lrp.prediction.device import Device
 from rudder_lrp.rllib.actor import PredictorActor
 from rudder_lrp.rllib.settings import CreditSettings, Spaces
 
 _ATTEMPTS = 60
 _PAUSE = 1.0  # seconds between two of them: a process that was killed is back within a few
+
+
+def _needed(settings: CreditSettings) -> dict[str, Any]:
+    """Options of the actor, a GPU among them if its predictor is to compute there."""
+    options = dict(settings.actor_options)
+    if settings.credit.device is Device.CUDA:
+        options.setdefault("num_gpus", 1)
+        if not ray.cluster_resources().get("GPU"):
+            raise ValueError(
+                "device 'cuda' is not there: no machine of this Ray cluster has a GPU; use device='cpu', or start Ray "
+                "where there is one"
+            )
+    return options
 
 
 class PredictorHost(Checkpointable):
@@ -30,14 +44,14 @@ class PredictorHost(Checkpointable):
 
     Raises:
         FileNotFoundError: if the predictor's file is not there.
-        ValueError: if the file is damaged or was made for other spaces.
+        ValueError: if the file is damaged or was made for other spaces, or no machine has the GPU it needs.
     """
 
     def __init__(self, settings: CreditSettings, spaces: Spaces, folder: Path) -> None:
-        settings.online(spaces)  # refuses here what would fail in another process
+        settings.copy(spaces)  # refuses here what would fail in another process
         self._arguments = (settings, spaces, folder)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here, **settings.actor_options}
+        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here, **_needed(settings)}
         actor_class = ray.remote(PredictorActor).options(name=settings.actor, **options)
         self._actor = actor_class.remote(settings, spaces, folder, ray.put)
         self._progress: dict[str, float] = ray.get(self._actor.progress.remote())

@@ -37,7 +37,7 @@ def changes(predictor: ReturnPredictor, features: Features) -> Rewards:
     As `rudder_lrp.redistribution.stream.ContributionStream` says it step by step: what the predictor's members do not
     agree on is withheld, and the first step holds, besides, what was expected before it.
     """
-    of_members = predictor.member_changes(torch.from_numpy(features)[None])[0].double() * predictor.return_scale
+    of_members = predictor.return_scale * predictor.member_changes(torch.from_numpy(features)[None])[0].cpu().double()
     contributions: Rewards = shrunk(of_members.mean(dim=1), spread(of_members)).numpy()
     contributions[0] += predictor.expected_return
     return contributions

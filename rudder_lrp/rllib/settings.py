@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from gymnasium import spaces
 
+from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.base import Redistributor
@@ -43,7 +44,16 @@ class CreditSettings:
 
         Raises:
             FileNotFoundError: if the predictor's file is not there.
-            ValueError: if the file is damaged, or was made for other spaces.
+            ValueError: if the file is damaged or was made for other spaces, or the device is not there.
         """
         predictor = ReturnPredictor.load(Path(self.predictor), *of) if self.predictor else None
         return CausalCredit.for_spaces(*of, 1, self.credit, predictor, self.seed).online
+
+    def copy(self, of: Spaces) -> ReturnPredictor:
+        """A predictor to ask, on the CPU wherever the one that learns is.
+
+        Raises:
+            FileNotFoundError: if the predictor's file is not there.
+            ValueError: if the file is damaged, or was made for other spaces.
+        """
+        return replace(self, credit=replace(self.credit, device=Device.CPU)).online(of).predictor

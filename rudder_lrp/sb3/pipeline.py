@@ -50,7 +50,9 @@ def _options(layer: VecEnvWrapper) -> dict[str, Any]:
     if isinstance(layer, VecFrameStack):
         return {"n_stack": layer.stacked_obs.n_stack}
     if isinstance(layer, RedistributedRewardVecEnv):
-        return _flat(asdict(layer.online.config))
+        options = asdict(layer.online.config)
+        options.pop("device", None)  # no part of what a run is: it may go on anywhere
+        return _flat(options)
     return {}
 
 
