@@ -2,7 +2,8 @@
 
     python scripts/benchmark_rllib.py                     # delayed LunarLander-v3, two EnvRunners of four environments
 
-Both train one after the other on the same Ray. Wall time counts all that the machine does meanwhile; bytes do not.
+Both train one after the other on the same Ray. Wall time counts all that the machine does meanwhile; bytes and
+processor time do not.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ def _flow(result: dict[str, Any], steps: int) -> dict[str, float]:
         "messages": round(float(learnt["messages"]) * per_million),
         "megabytes_of_lessons": round(float(sent["bytes_of_lessons"]) * per_million / 1e6, 1),
         "megabytes_of_weights": round(float(sent["bytes_of_weights"]) * per_million / 1e6, 1),
-        "seconds_of_env_runners": round(float(sent["seconds"]) * per_million, 1),
-        "seconds_of_predictor": round(float(learnt["seconds"]) * per_million, 1),
+        "seconds_of_env_runners": round(float(sent["processor_seconds"]) * per_million, 1),
+        "seconds_of_predictor": round(float(learnt["processor_seconds"]) * per_million, 1),
     }
 
 

@@ -20,6 +20,8 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.rllib.actor import Reply, Version
 from rudder_lrp.rllib.settings import CreditSettings, Spaces
 
+_FEWEST = 8  # lessons that a sender keeps, however many senders there are
+
 
 class PredictorClient:
     """Follows the predictor's actor.
@@ -27,9 +29,10 @@ class PredictorClient:
     Args:
         settings: of the run.
         spaces: of observations, as episodes hold them, and of actions.
+        senders: how many processes share in filling the actor's buffer; each keeps no more for it than its share.
     """
 
-    def __init__(self, settings: CreditSettings, spaces: Spaces) -> None:
+    def __init__(self, settings: CreditSettings, spaces: Spaces, senders: int = 1) -> None:
         self.predictor: ReturnPredictor = settings.copy(spaces)
         self.trust = 0.0
         """How far the copy is to be trusted, see `rudder_lrp.prediction.quality.Quality.q`."""
@@ -38,8 +41,9 @@ class PredictorClient:
         self.bytes_received = 0
         """Of weights, since this was last set to 0."""
         self._settings = settings
-        # The actor would drop older ones anyway.
-        self._unsent: deque[Lesson] = deque(maxlen=settings.credit.lesson_capacity)
+        # The actor would drop older ones anyway, and a thousand senders must not fill its memory while it trains.
+        share = settings.credit.lesson_capacity // max(senders, 1)
+        self._unsent: deque[Lesson] = deque(maxlen=max(share, _FEWEST))
         self._unconfirmed: list[Lesson] = []
         self._steps = 0
         self._again = False

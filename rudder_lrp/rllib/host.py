@@ -35,7 +35,7 @@ def _needed(settings: CreditSettings) -> dict[str, Any]:
 
 
 class PredictorHost(Checkpointable):
-    """Starts the predictor's actor beside the algorithm, and again whenever it dies.
+    """Starts the predictor's actor on the algorithm's own machine, where its files are, and again whenever it dies.
 
     Args:
         settings: of the run.
@@ -50,7 +50,7 @@ class PredictorHost(Checkpointable):
     def __init__(self, settings: CreditSettings, spaces: Spaces, folder: Path) -> None:
         settings.copy(spaces)  # refuses here what would fail in another process
         self._arguments = (settings, spaces, folder)
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here, **_needed(settings)}
         actor_class = ray.remote(PredictorActor).options(name=settings.actor, **options)
         self._actor = actor_class.remote(settings, spaces, folder, ray.put)

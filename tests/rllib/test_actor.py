@@ -64,7 +64,9 @@ def test_its_state_goes_on_elsewhere_and_a_damaged_one_changes_nothing(tmp_path:
 
 def told(predictor) -> dict[str, float]:
     """What does not depend on who asked it how often."""
-    return {name: value for name, value in predictor.progress().items() if name not in ("messages", "seconds")}
+    return {
+        name: value for name, value in predictor.progress().items() if name not in ("messages", "processor_seconds")
+    }
 
 
 def abandoned(predictor) -> None:

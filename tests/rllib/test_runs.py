@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,11 @@ from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
 
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.rllib import with_credit
-from tests.rllib.play import QUICK, DelayedCartPole, DelayedPendulum, OtherSpaces, Witness, small
+from rudder_lrp.rllib.client import PredictorClient
+from tests.conftest import SPACES
+from tests.rllib.play import QUICK, SETTINGS, DelayedCartPole, DelayedPendulum, OtherSpaces, Witness, played, small
 
 pytestmark = pytest.mark.usefixtures("ray_processes")
 
@@ -159,3 +164,26 @@ def test_a_run_goes_on_when_an_env_runner_and_then_the_predictor_are_killed() ->
     until(lambda: trained(algorithm, 1)[0]["credit"]["version"] > before["version"])
     assert all(result["env_runners"]["num_env_steps_sampled"] > 0 for result in results)
     algorithm.stop()
+
+
+@pytest.mark.slow
+def test_a_run_spreads_over_the_nodes_of_a_cluster() -> None:
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.rllib.two_nodes"]
+    found = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert found.returncode == 0, found.stderr
+
+
+def test_while_the_predictor_does_not_answer_an_env_runner_keeps_its_share_of_the_lessons() -> None:
+    client = PredictorClient(SETTINGS, SPACES, senders=4)
+    rng = np.random.default_rng(0)
+    lessons = [Lesson.from_episode(played(rng), client.predictor.features) for _ in range(40)]
+    assert client.send(lessons, 800) == 0
+    assert not client.receive()
+    assert list(client._unsent) == lessons[-QUICK.lesson_capacity // 4 :]
+
+
+def test_a_gpu_that_no_machine_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="device 'cuda' is not there: no machine of this Ray cluster has a GPU"):
+        ppo(device="cuda").build_algo()
