@@ -96,7 +96,7 @@ def _flow(result: dict[str, Any], steps: int) -> dict[str, float]:
     sent, learnt, per_million = result["env_runners"]["credit"], result["credit"], 1e6 / steps
     return {
         "explained_variance": round(float(learnt["explained_variance"]), 3),
-        "versions": round(float(learnt["version"]) * per_million),
+        "rounds": round(float(learnt["version"]) * per_million),
         "lessons": round(float(learnt["lessons"]) * per_million),
         "messages": round(float(learnt["messages"]) * per_million),
         "megabytes_of_lessons": round(float(sent["bytes_of_lessons"]) * per_million / 1e6, 1),

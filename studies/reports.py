@@ -291,8 +291,8 @@ PAGES = {
     "docs/rllib.md": Page(
         {"flow": rllib_report.flow},
         {
-            "that run of {} steps the true return came to {} without credit and to {} with it, one seed each, and "
-            "credit took {} times": rllib_report.learnt,
+            "that run of {} steps the true return came to {} without credit and to {} with it, one seed "
+            "each": rllib_report.learnt,
             "would make {} lessons and {} MB a second, and every version of {} kB goes to each of them, {} MB in "
             "all": rllib_report.thousand,
         },

@@ -13,7 +13,7 @@ _FLOW = {
     "messages to the predictor": "messages",
     "MB of lessons, EnvRunners to predictor": "megabytes_of_lessons",
     "MB of weights, predictor to EnvRunners": "megabytes_of_weights",
-    "versions of the predictor": "versions",
+    "rounds of training, each a version": "rounds",
     "seconds of processor, all EnvRunners": "seconds_of_env_runners",
     "seconds of processor, predictor": "seconds_of_predictor",
 }
@@ -31,15 +31,14 @@ def flow(folder: Path) -> str:
 
 
 def learnt(folder: Path) -> Sequence[str]:
-    """Steps, returns alone and with credit, and how many times as long credit took."""
-    alone, credit = (rllib_rows(folder)[agent] for agent in ("alone", "credit"))
-    returns = (f"{run['true_return']:.0f}" for run in (alone, credit))
-    return [f"{alone['timesteps']:,}", *returns, f"{credit['wall_seconds'] / alone['wall_seconds']:.2f}"]
+    """Steps, and returns alone and with credit."""
+    runs = [rllib_rows(folder)[agent] for agent in ("alone", "credit")]
+    return [f"{runs[0]['timesteps']:,}", *(f"{run['true_return']:.0f}" for run in runs)]
 
 
 def thousand(folder: Path) -> Sequence[str]:
     """Of 1,000 EnvRunners at 1,000 steps a second: lessons and MB a second, kB of a version, MB of it for all."""
     row = rllib_rows(folder)["credit"]
-    version = row["megabytes_of_weights"] / row["versions"] / row["env_runners"]
+    version = row["megabytes_of_weights"] / row["rounds"] / row["env_runners"]
     sent = (f"{row['lessons']:,}", f"{row['megabytes_of_lessons']:.0f}")
     return [*sent, f"{1000 * version:.0f}", f"{1000 * version:.0f}"]

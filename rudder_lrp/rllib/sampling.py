@@ -72,17 +72,18 @@ class FragmentCredit:
         if not episode.open:
             return self._settle(episode, own, own, over=True), None
         lesson = episode.lesson()
-        mixed = self._mixed(lesson, fragment.is_done)[-len(own) :]
+        whole = fragment.is_done and len(lesson) == len(own)
+        mixed = self._mixed(lesson, whole=whole)[-len(own) :]
         if len(lesson) > self.running.max_episode_steps:
             return self._close(episode, mixed, own), None
         return self._settle(episode, mixed, own, over=fragment.is_done), lesson if fragment.is_done else None
 
-    def _mixed(self, lesson: Lesson, over: bool) -> Rewards:
+    def _mixed(self, lesson: Lesson, *, whole: bool) -> Rewards:
         """What the steps of an episode so far earn by the present predictor and trust, `[T]`."""
         trust = self.client.trust
         if not trust:
             return lesson.rewards
-        if over:
+        if whole:
             return trust * self._redistributor.redistribute([lesson])[0] + (1.0 - trust) * lesson.rewards
         return lesson.rewards + trust * changes(self.client.predictor, lesson.features)
 

@@ -94,10 +94,10 @@ class StandIn:
         return 0
 
 
-def credit(client: Any, longest: int = 1000) -> FragmentCredit:
+def credit(client: Any, longest: int = 1000, settings: CreditSettings = SETTINGS) -> FragmentCredit:
     """What an EnvRunner computes for its fragments."""
     running = RunningEpisodes(client.predictor.features, longest, normalize=False, clip=False)
-    return FragmentCredit(client, SETTINGS, running)
+    return FragmentCredit(client, settings, running)
 
 
 def actor(folder: Path) -> PredictorActor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rudder_lrp import LRPRedistributor
 from rudder_lrp.redistribution.causal import CausalCredit
 from rudder_lrp.rllib.fragments import actions_taken
 from tests.conftest import SPACES
@@ -55,6 +58,18 @@ def test_fragments_earn_what_a_stepped_environment_is_handed(cuts) -> None:
     handing = credit(client)
     earned = np.concatenate([handing.earn(fragment)[0] for fragment in cut(sampled(episode), *cuts)])
     np.testing.assert_allclose(earned, found, rtol=1e-4, atol=1e-4)
+
+
+def test_only_an_episode_in_one_piece_is_redistributed_in_hindsight() -> None:
+    client = StandIn(trust=1.0)
+    hindsight = replace(SETTINGS, redistributor=lambda predictor: LRPRedistributor(predictor, hindsight=True))
+    episode = played(np.random.default_rng(4))
+    expected = hindsight.redistributor(client.predictor).redistribute([episode])[0]
+    whole, _ = credit(client, settings=hindsight).earn(sampled(episode))
+    np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-4)
+    parts, causal = (credit(client, settings=settings) for settings in (hindsight, SETTINGS))
+    for fragment in cut(sampled(episode), 12):
+        np.testing.assert_array_equal(parts.earn(fragment)[0], causal.earn(fragment)[0])
 
 
 def test_an_episode_that_does_not_end_is_settled_and_keeps_its_own_rewards_from_there() -> None:
