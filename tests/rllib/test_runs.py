@@ -24,6 +24,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
 
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.prediction.training import TrainingConfig
 from rudder_lrp.rllib import with_credit
 from rudder_lrp.rllib.client import PredictorClient
 from tests.conftest import SPACES
@@ -57,8 +58,10 @@ def progress(algorithm: Any) -> dict[str, float]:
 
 def test_ppo_learns_from_redistributed_rewards_that_sum_to_the_true_returns_which_the_metrics_show() -> None:
     Witness.seen.clear()
-    algorithm = ppo().build_algo()
-    results = trained(algorithm, 8)
+    algorithm = ppo(training=TrainingConfig(updates=60)).build_algo()
+    results = trained(algorithm, 1)
+    until(lambda: results.extend(trained(algorithm, 1)) or results[-1]["credit"]["q"] > 0.2)
+    results += trained(algorithm, 4)
     algorithm.stop()
     returns = {name: float(sum(part.sum() for part in parts)) for name, parts in Witness.seen.items()}
     lengths = {name: sum(len(part) - 1 for part in parts) for name, parts in Witness.seen.items()}
