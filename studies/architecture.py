@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
 from collections.abc import Mapping
 from html import escape
-from importlib import import_module
 from pathlib import Path
 
 import grimp
 
+import rudder_lrp
 from studies.pages import table
 
 ROOT = "rudder_lrp"
 DRAWING = Path("docs/figures/rooms.svg")
 
-_WIDTH, _HEIGHT, _ROOM, _GAP = 640, 84, 150, 150  # of the drawing, a floor, a room and the space between rooms
+_WIDTH, _HEIGHT, _ROOM, _GAP = 640, 84, 150, 90  # of the drawing, a floor, a room and the space between rooms
 
 
 def rooms() -> dict[str, set[str]]:
@@ -58,9 +58,16 @@ def described(imports: Mapping[str, set[str]]) -> str:
     rows = []
     for at, floor in enumerate(levels := floors(imports)):
         for room in floor:
-            purpose = inspect.cleandoc(import_module(f"{ROOT}.{room}").__doc__ or "").splitlines()[0]
+            purpose = _documented(room).splitlines()[0]
             rows.append([str(len(levels) - at), f"`{room}`", purpose, ", ".join(sorted(imports[room])) or "none"])
     return table(["floor", "room", "what it is for", "imports from"], rows)
+
+
+def _documented(room: str) -> str:
+    """What a room says of itself; it is read and not imported, since what it needs may not be installed."""
+    package = Path(rudder_lrp.__path__[0]) / room
+    source = package / "__init__.py" if package.is_dir() else package.with_suffix(".py")
+    return ast.get_docstring(ast.parse(source.read_text())) or ""
 
 
 def drawn(imports: Mapping[str, set[str]]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from studies import architecture
+from studies import architecture, rllib_report
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.pages import fill, restate, table
@@ -286,6 +286,15 @@ PAGES = {
             "paid in {} to {} of the last 100 episodes, without in {} to {}. The true": door_paid,
             "make {} of the way on LunarLander, {} on Hopper, and evaluate to {} on key-to-door": unseen_seeds,
             "credit ends at {} of the way, Monte Carlo at {} (medians)": four_rooms,
+        },
+    ),
+    "docs/rllib.md": Page(
+        {"flow": rllib_report.flow},
+        {
+            "that run of {} steps the true return came to {} without credit and to {} with it, one seed "
+            "each": rllib_report.learnt,
+            "would make {} lessons and {} MB a second, and every version of {} kB goes to each of them, {} MB in "
+            "all": rllib_report.thousand,
         },
     ),
     "docs/stable_baselines3.md": Page(

@@ -240,14 +240,21 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("variance", torch.ones(size))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
+    def move_(self, device: torch.device) -> None:
+        """Normalise there, in place; the count stays in float64, which not every device has."""
+        self.mean, self.variance = self.mean.to(device), self.variance.to(device)
+
     def update(self, rows: Features) -> None:
         """Merge the statistics of `[N, F]` rows."""
-        self._merge(torch.as_tensor(rows.mean(axis=0)), torch.as_tensor(rows.var(axis=0)), float(len(rows)))
+        here = self.mean.device
+        mean, variance = (torch.as_tensor(values).to(here) for values in (rows.mean(axis=0), rows.var(axis=0)))
+        self._merge(mean, variance, float(len(rows)))
 
     def merge(self, other: RunningNormalizer) -> None:
         """Merge the statistics of what another one was shown."""
         if other.count > 0:
-            self._merge(other.mean, other.variance, float(other.count))
+            here = self.mean.device
+            self._merge(other.mean.to(here), other.variance.to(here), float(other.count))
 
     def _merge(self, mean: Tensor, variance: Tensor, count: float) -> None:
         # Chan et al.'s parallel variance.

@@ -118,12 +118,33 @@ class ReturnPredictor(nn.Module):
         """
         return cls(TransitionFeatures(observation_space, action_space, encoding), **options)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes; see `move_`."""
+        return self.readout.weight.device
+
+    def move_(self, device: torch.device) -> ReturnPredictor:
+        """Move the network, in place; what undoes the normalisation of returns stays on the CPU, in float64.
+
+        Features may be on any device, predictions `[...]` in return units are on the CPU, and all others where the
+        network is.
+        """
+        if device == self.device:
+            return self
+        for module in (self.clock, self.encoder, self.lstm, self.heads, self.readout):
+            module.to(device)
+        self.normalizer.move_(device)
+        self.own_cells = self.own_cells.to(device)
+        return self
+
     def reset_(self, times: int = 0) -> None:
-        """Draw all weights anew; the normalisation of features and return stays.
+        """Draw all weights anew, the same ones on every device; the normalisation of features and return stays.
 
         Args:
             times: how often that was done before, so that the weights are others each time.
         """
+        device = self.device
+        self.move_(torch.device("cpu"))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self.seed) + 1_000_003 * times)
             for module in (self.encoder, self.lstm, self.heads):
@@ -131,6 +152,7 @@ class ReturnPredictor(nn.Module):
                     if isinstance(part, nn.LSTM | nn.Linear | nn.Conv2d):
                         part.reset_parameters()
             self._initialise()
+        self.move_(device)
 
     def _initialise(self) -> None:
         i, f, _, _ = gate_rows(self.lstm.hidden_size)
@@ -169,13 +191,13 @@ class ReturnPredictor(nn.Module):
             features: of episodes from their first step on.
             steps: which steps they are, `[...]`, if they are not; the features are then `[..., F]`.
         """
-        return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features))), steps)
+        return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features.to(self.device)))), steps)
 
     def with_clock(self, encoded: Tensor, steps: Tensor | None = None) -> Tensor:
         """Add the clock to encoded features `[..., T, F]`, see `inputs`."""
         if steps is None:
             steps = torch.arange(encoded.shape[-2], device=encoded.device)
-        read = self.clock(steps).to(encoded.dtype)
+        read = self.clock(steps.to(encoded.device)).to(encoded.dtype)
         return torch.cat([encoded, read.expand(*encoded.shape[:-1], -1)], dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -254,7 +276,7 @@ class ReturnPredictor(nn.Module):
 
     def in_return_units(self, predictions: Tensor) -> Tensor:
         """Undo the normalisation of predictions `[...]`; float64, for returns may be large beside what they vary by."""
-        return self.return_mean + self.return_scale * predictions.double()
+        return self.return_mean + self.return_scale * predictions.cpu().double()
 
     def rescale_(self, mean: float, scale: float) -> None:
         """Change the normalisation of the return and keep every prediction (van Hasselt et al. 2016, Pop-Art).

@@ -67,13 +67,14 @@ class Products(NamedTuple):
 def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads: Sequence[Head]) -> dict[Head, Losses]:
     """Errors of what the members of heads predict for a batch of lessons."""
     states = predictor.states(batch.features)
-    targets = _normalised(predictor, target.of(batch)).to(states.dtype)
-    mask = valid_steps(batch.lengths, targets.shape[1])
+    targets = _normalised(predictor, target.of(batch)).to(states.dtype).to(states.device)
+    lengths = batch.lengths.to(states.device)
+    mask = valid_steps(lengths, targets.shape[1])
     found = {}
     for head in heads:
         read = predictor.heads[head]
         bias = cast(Tensor, read.bias)
-        found[head] = _losses(read(states), bias, targets[..., None], mask[..., None], batch.lengths)
+        found[head] = _losses(read(states), bias, targets[..., None], mask[..., None], lengths)
     return found
 
 
@@ -152,10 +153,10 @@ def evaluate(
 def _read(predictor: ReturnPredictor, batch: LessonBatch, target: Target, head: Head) -> tuple[Losses, Products]:
     """Errors of what a head predicts in the mean over its members, and how predictions went with what came."""
     read = predictor.heads[head]
-    predictions = read(predictor.states(batch.features)).mean(dim=2)
+    predictions = read(predictor.states(batch.features)).mean(dim=2).cpu()
     came = _normalised(predictor, target.of(batch)).to(predictions.dtype)
     mask = valid_steps(batch.lengths, came.shape[1])
-    bias = cast(Tensor, read.bias).mean().expand(1)
+    bias = cast(Tensor, read.bias).mean().expand(1).cpu()
     errors = _losses(predictions[..., None], bias, came[..., None], mask[..., None], batch.lengths)
     # The outlook is credit's on the way, and is judged there; the share says something at the last step alone.
     judged = mask if head is Head.OUTLOOK else mask & (torch.arange(mask.shape[1]) == batch.lengths[:, None] - 1)

@@ -34,4 +34,4 @@ class AttributionRedistributor(PredictorRedistributor):
         """See `Redistributor.contributions`."""
         with torch.enable_grad():
             relevance = self.attribution.attribute(self.predictor.inputs(features), lengths=lengths)
-        return self.predictor.return_scale * relevance.sum(dim=2)
+        return self.predictor.return_scale * relevance.sum(dim=2).cpu()

@@ -178,4 +178,4 @@ class PredictorRedistributor(Redistributor):
 
     def _member_differences(self, features: Tensor, lengths: Tensor) -> Tensor:
         changes = self.predictor.member_changes(features)
-        return self.predictor.return_scale * changes.double() * valid_steps(lengths, changes.shape[1])[..., None]
+        return self.predictor.return_scale * changes.cpu().double() * valid_steps(lengths, changes.shape[1])[..., None]

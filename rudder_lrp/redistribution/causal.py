@@ -112,7 +112,7 @@ class CausalCredit:
 
         Raises:
             TypeError: if a space is not supported.
-            ValueError: if `predictor` was made for other spaces.
+            ValueError: if `predictor` was made for other spaces, or the config's device is not there.
         """
         if predictor is None:
             predictor = ReturnPredictor.for_spaces(
@@ -126,6 +126,7 @@ class CausalCredit:
                 seed=seed,
             )
         predictor.features.check_spaces(observation_space, action_space)
+        predictor.move_(config.device.found())
         lessons = LessonBuffer(config.lesson_capacity, seed=seed)
         return cls(OnlinePredictor(predictor, lessons, config), n_envs, config.max_episode_steps)
 

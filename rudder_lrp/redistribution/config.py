@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.clock import MOST_FREQUENCIES
+from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.online import OnlineConfig
 from rudder_lrp.prediction.ranges import check_numbers
 from rudder_lrp.prediction.training import Predicts, TrainingConfig
@@ -35,6 +36,8 @@ class CreditConfig(OnlineConfig):
     """Frequencies by which the predictor sees which step it is, 0 for none; the longest period is 2 ** (clock + 1)."""
     encoding: Encoding = Encoding.FULL
     """What the predictor sees of a transition."""
+    device: Device = Device.CPU
+    """Where the predictor's network computes."""
     lesson_capacity: int = 300
     """Episodes that are kept to train on."""
     max_episode_steps: int = 10_000
@@ -44,6 +47,7 @@ class CreditConfig(OnlineConfig):
         super().__post_init__()
         object.__setattr__(self, "structure", Structure(self.structure))
         object.__setattr__(self, "encoding", Encoding(self.encoding))
+        object.__setattr__(self, "device", Device(self.device))
         check_numbers(self, whole=("max_episode_steps", "hidden_size", "members", "lesson_capacity"), least=1)
         check_numbers(self, whole=("clock",))
         if self.hidden_size % self.members or self.clock > MOST_FREQUENCIES:

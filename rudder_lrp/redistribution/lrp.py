@@ -57,7 +57,7 @@ class LRPRedistributor(PredictorRedistributor):
 
         The relevance of inputs is `[B, T, F + 1]`, the last column that of the clock if there is one, else `[B, T, F]`.
         """
-        normalised = self.predictor.normalizer(features)
+        normalised = self.predictor.normalizer(features.to(self.predictor.device))
         inputs = self.predictor.with_clock(self.predictor.encoder(normalised))
         explanation = self._lrp.explain(inputs, lengths=lengths)
         width = self.predictor.encoder.out_features
@@ -71,7 +71,7 @@ class LRPRedistributor(PredictorRedistributor):
         """See `Redistributor.contributions`."""
         if self.causal:
             return self.differences(features, lengths)
-        steps = self.predictor.return_scale * self.explain(features, lengths).steps.double()
+        steps = self.predictor.return_scale * self.explain(features, lengths).steps.cpu().double()
         if self.predictor.structure is not Structure.STANDARD:
             return steps
         differences = self.differences(features, lengths)

@@ -55,8 +55,9 @@ class ContributionStream:
     def restart(self, finished: NDArray[np.bool_]) -> None:
         """Begin new episodes where the mask `[N]` says so."""
         ended = torch.from_numpy(finished)
+        zeroed = ended[:, None].to(self.predictor.device)
         h, c = self._state
-        self._state = (h.masked_fill(ended[:, None], 0.0), c.masked_fill(ended[:, None], 0.0))
+        self._state = (h.masked_fill(zeroed, 0.0), c.masked_fill(zeroed, 0.0))
         self._steps = self._steps.masked_fill(ended, 0)
         self._returns = torch.where(ended[:, None], self._expected(), self._returns)
 

@@ -53,7 +53,9 @@ def _options(layer: VecEnvWrapper) -> dict[str, Any]:
     if isinstance(layer, VecExtractDictObs):
         return {"key": layer.key}
     if isinstance(layer, RedistributedRewardVecEnv):
-        return _flat(asdict(layer.online.config))
+        options = asdict(layer.online.config)
+        options.pop("device", None)  # no part of what a run is: it may go on anywhere
+        return _flat(options)
     return {}
 
 

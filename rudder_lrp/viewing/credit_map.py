@@ -54,10 +54,11 @@ def credit_map(redistributor: PredictorRedistributor, features: Tensor, lengths:
         lengths: `[B]`.
     """
     predictor = redistributor.predictor
+    features = features.to(predictor.device)
     if isinstance(redistributor, AttributionRedistributor):
         with torch.enable_grad():
             relevance = redistributor.attribution.attribute(predictor.inputs(features), lengths=lengths)
-        parts = CreditMap(relevance, *torch.zeros(2, *features.shape[:2]))
+        parts = CreditMap(relevance, *relevance.new_zeros(2, *features.shape[:2]))
     elif _is_difference(redistributor, features, lengths):
         parts = _of_changes(predictor, predictor.inputs(features))
     else:
@@ -81,7 +82,7 @@ def _is_difference(redistributor: PredictorRedistributor, features: Tensor, leng
 
 
 def _scaled(parts: CreditMap, predictor: ReturnPredictor) -> CreditMap:
-    return CreditMap(*(predictor.return_scale * part.double() for part in parts))
+    return CreditMap(*(predictor.return_scale * part.cpu().double() for part in parts))
 
 
 class _Trace(NamedTuple):

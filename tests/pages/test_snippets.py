@@ -36,6 +36,8 @@ def run(code: str, folder: Path, *arguments: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("where", "code"), blocks(), ids=[name for name, _ in blocks()])
 def test_a_block_runs_alone(where, code, tmp_path) -> None:
+    if "from ray" in code:
+        pytest.importorskip("ray.rllib", reason='needs Ray: pip install "rudder-lrp[rllib]"')
     run(LONG.sub("2_048", code), tmp_path)
 
 

@@ -14,11 +14,11 @@ def test_the_drawing_is_made_from_the_imports() -> None:
     assert (ROOT / architecture.DRAWING).read_text() == architecture.drawn(architecture.rooms())
 
 
-def test_there_are_twelve_rooms_and_each_says_what_it_is_for() -> None:
+def test_there_are_thirteen_rooms_and_each_says_what_it_is_for() -> None:
     rooms = architecture.rooms()
-    assert len(rooms) == 12
+    assert len(rooms) == 13
     assert rooms["sb3"] >= {"redistribution", "persistence"}
-    assert len(ElementTree.fromstring(architecture.drawn(rooms)).findall("{*}rect")) == 12
+    assert len(ElementTree.fromstring(architecture.drawn(rooms)).findall("{*}rect")) == 13
 
 
 def test_a_room_stands_above_all_that_it_imports_from() -> None:

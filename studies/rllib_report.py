@@ -1,0 +1,44 @@
+"""What flows between the processes of a run of RLlib with credit, from the result table, and what a thousand make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from studies.pages import table
+from studies.results import ResultTable, Row
+
+_FLOW = {
+    "finished episodes": "lessons",
+    "messages to the predictor": "messages",
+    "MB of lessons, EnvRunners to predictor": "megabytes_of_lessons",
+    "MB of weights, predictor to EnvRunners": "megabytes_of_weights",
+    "rounds of training, each a version": "rounds",
+    "seconds of processor, all EnvRunners": "seconds_of_env_runners",
+    "seconds of processor, predictor": "seconds_of_predictor",
+}
+
+
+def rllib_rows(folder: Path) -> dict[str, Row]:
+    """Rows of RLlib's PPO by agent, alone and with credit."""
+    return {row["agent"]: row for row in ResultTable(folder / "cost.jsonl").rows() if row["algo"] == "RLlib PPO"}
+
+
+def flow(folder: Path) -> str:
+    """What flows for a million environment steps."""
+    row = rllib_rows(folder)["credit"]
+    return table(["for a million steps", ""], [[name, f"{row[key]:,}"] for name, key in _FLOW.items()])
+
+
+def learnt(folder: Path) -> Sequence[str]:
+    """Steps, and returns alone and with credit."""
+    runs = [rllib_rows(folder)[agent] for agent in ("alone", "credit")]
+    return [f"{runs[0]['timesteps']:,}", *(f"{run['true_return']:.0f}" for run in runs)]
+
+
+def thousand(folder: Path) -> Sequence[str]:
+    """Of 1,000 EnvRunners at 1,000 steps a second: lessons and MB a second, kB of a version, MB of it for all."""
+    row = rllib_rows(folder)["credit"]
+    version = row["megabytes_of_weights"] / row["rounds"] / row["env_runners"]
+    sent = (f"{row['lessons']:,}", f"{row['megabytes_of_lessons']:.0f}")
+    return [*sent, f"{1000 * version:.0f}", f"{1000 * version:.0f}"]
