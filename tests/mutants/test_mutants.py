@@ -51,6 +51,7 @@ do_not_mutate_patterns = ['^\\s*raise\\b']
 """
 
 
+@pytest.mark.slow
 def test_a_change_that_no_test_looks_at_is_told_from_one_that_a_test_notices(tmp_path) -> None:
     """`between` is tested at zero alone, where the sign of what is taken off does not matter."""
     (tmp_path / "tests").mkdir()
@@ -64,6 +65,7 @@ def test_a_change_that_no_test_looks_at_is_told_from_one_that_a_test_notices(tmp
     assert len(names) > len(left)
 
 
+@pytest.mark.slow
 def test_changes_of_the_rules_are_noticed(tmp_path, monkeypatch) -> None:
     oracle = "tests/lrp/test_lstm_oracle.py::test_a_readout_of_the_cell_sends_relevance_into_the_cell"
     monkeypatch.setitem(TESTS, "rules.py", (oracle, "tests/lrp/test_by_hand.py"))
