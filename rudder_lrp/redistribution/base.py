@@ -87,6 +87,19 @@ class Redistributor(ABC):
         """What an episode's steps earn, `[T]`, as far as nothing is known of them: all is residual but what is kept."""
         return place_residual(self.kept(lesson), lesson.episode_return, self.residual)
 
+    def trusted(self, lessons: Sequence[Lesson], trust: float) -> list[Rewards]:
+        """What steps earn, `[T]` each, where the redistribution is trusted so far; of the rest nothing is known.
+
+        Args:
+            lessons: finished episodes.
+            trust: within [0, 1], see `rudder_lrp.prediction.online.OnlinePredictor.q`.
+        """
+        rest = [self.unexplained(lesson) for lesson in lessons]
+        if not trust:
+            return rest
+        pairs = zip(self.redistribute(lessons), rest, strict=True)
+        return [trust * new + (1.0 - trust) * own for new, own in pairs]
+
     def lessons(self, episodes: Sequence[Episode | Lesson]) -> list[Lesson]:
         """The episodes, encoded."""
         return [e if isinstance(e, Lesson) else Lesson.from_episode(e, self.features) for e in episodes]

@@ -84,8 +84,9 @@ class CreditConfig(OnlineConfig):
 _OF_PREDICTOR = {"structure", "hidden_size", "members", "clock", "encoding"}
 
 ON_POLICY = CreditConfig()
-"""Each reward is learnt from once, right after it was handed out, and on the leaky structure what a step changed in the
-prediction is its LRP relevance; suite `deep` of the benchmarks compares all structures."""
+"""Each reward is learnt from once, right after it was handed out, and without recurrent cell input what a step changed
+in the prediction is its LRP relevance; suite `credit` of the benchmarks measures this recipe against the true credit,
+suite `deep` compares the structures by the recipe before it."""
 
 REPLAYED = CreditConfig(
     structure=Structure.ACCUMULATOR,

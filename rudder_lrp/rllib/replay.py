@@ -16,7 +16,6 @@ from ray.rllib.utils.replay_buffers.episode_replay_buffer import EpisodeReplayBu
 from ray.rllib.utils.replay_buffers.prioritized_episode_buffer import PrioritizedEpisodeReplayBuffer
 
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.redistribution.base import Rewards
 from rudder_lrp.rllib.client import PredictorClient
 from rudder_lrp.rllib.connector import with_rewards
 from rudder_lrp.rllib.sampling import running_episodes
@@ -82,20 +81,12 @@ class _Redistributing(EpisodeReplayBuffer):
 
     def _relabel(self, identities: list[str]) -> None:
         known = [identity for identity in identities if identity in self._stored]
-        for identity, rewards in zip(known, self._rewards([self._stored[name].lesson for name in known]), strict=True):
+        lessons = [self._stored[name].lesson for name in known]
+        for identity, rewards in zip(known, self._redistributor.trusted(lessons, self._client.trust), strict=True):
             episode = self.episodes[self.episode_id_to_index[identity] - self._num_episodes_evicted]
             # Its beginning may have been dropped before its end came in.
             episode.rewards = with_rewards(episode, rewards[episode.t_started :])
             self._stored[identity].version = self._client.version
-
-    def _rewards(self, lessons: list[Lesson]) -> list[Rewards]:
-        """What whole episodes earn, `[T]` each: what is trusted is redistributed, the rest is residual."""
-        trust = self._client.trust
-        rest = [self._redistributor.unexplained(lesson) for lesson in lessons]
-        if not trust:
-            return rest
-        pairs = zip(self._redistributor.redistribute(lessons), rest, strict=True)
-        return [trust * new + (1.0 - trust) * own for new, own in pairs]
 
 
 class RedistributedEpisodeReplayBuffer(_Redistributing):

@@ -124,10 +124,7 @@ class EpisodicCredit:
             RuntimeError: if not connected to an environment.
         """
         env, redistributor = self._connected()
-        mixed = [redistributor.unexplained(lesson) for lesson in lessons]
-        if env.online.q > 0.0:
-            pairs = zip(redistributor.redistribute(lessons), mixed, strict=True)
-            mixed = [env.online.mix(new, own) for new, own in pairs]
+        mixed = redistributor.trusted(lessons, env.online.q)
         if self.gamma == 1.0:
             return mixed
         return [keep_discounted_return(new, old.rewards, self.gamma) for new, old in zip(mixed, lessons, strict=True)]

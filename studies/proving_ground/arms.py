@@ -61,7 +61,7 @@ OTHER_CREDITS = ("oracle", "uniform", "rrd", "alignment")
 """Credits without a return predictor."""
 
 DEFAULT = "lrp/leaky"
-"""Credit and structure where nothing else is asked for."""
+"""The main arm of the tables; what agents have where nothing is said, minimal cells, is measured by suite `credit`."""
 
 DEEP_EXPLANATIONS = ("difference", "lrp")
 DEEP_CREDITS = (

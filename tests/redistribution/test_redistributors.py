@@ -211,3 +211,15 @@ def test_a_batch_size_changes_no_reward_and_no_bar() -> None:
 def test_an_unknown_residual_placement_is_refused() -> None:
     with pytest.raises(ValueError, match="middle"):
         build(DifferenceRedistributor, Structure.MARKOV, residual="middle")
+
+
+@pytest.mark.parametrize("residual", ["last", "spread"])
+def test_what_is_not_trusted_is_unexplained(residual) -> None:
+    rng = np.random.default_rng(0)
+    redistributor = build(DifferenceRedistributor, Structure.MARKOV, residual=residual)
+    lessons = redistributor.lessons([make_episode(rng, steps) for steps in (3, 10)])
+    whole, none = redistributor.trusted(lessons, 1.0), redistributor.trusted(lessons, 0.0)
+    for at, mixed in enumerate(redistributor.trusted(lessons, 0.25)):
+        np.testing.assert_allclose(whole[at], redistributor.redistribute(lessons)[at], rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(none[at], redistributor.unexplained(lessons[at]))
+        np.testing.assert_allclose(mixed, 0.25 * whole[at] + 0.75 * none[at])
