@@ -1,4 +1,4 @@
-"""The command that counts mutants, on a room made for it and on a few lines of the rules."""
+"""The command that counts mutants, on a room made for it and on a few lines of the rules; the scores as told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import EQUIVALENT, Options, measure
+from tests.mutants.__main__ import EQUIVALENT, MEASURED, PAGE, Options, measure, scores
 from tests.mutants.mutation import NOTICED, ROOT, TESTS, make, run, survivor
 
 CODE = """
@@ -51,7 +51,6 @@ do_not_mutate_patterns = ['^\\s*raise\\b']
 """
 
 
-@pytest.mark.slow
 def test_a_change_that_no_test_looks_at_is_told_from_one_that_a_test_notices(tmp_path) -> None:
     """`between` is tested at zero alone, where the sign of what is taken off does not matter."""
     (tmp_path / "tests").mkdir()
@@ -65,12 +64,25 @@ def test_a_change_that_no_test_looks_at_is_told_from_one_that_a_test_notices(tmp
     assert len(names) > len(left)
 
 
-@pytest.mark.slow
 def test_changes_of_the_rules_are_noticed(tmp_path, monkeypatch) -> None:
     oracle = "tests/lrp/test_lstm_oracle.py::test_a_readout_of_the_cell_sends_relevance_into_the_cell"
     monkeypatch.setitem(TESTS, "rules.py", (oracle, "tests/lrp/test_by_hand.py"))
     row, left = measure(Options("rudder_lrp/lrp/rules.py", sample=8, seed=1), tmp_path)
     assert (row["sampled"], row["noticed"]) == (8, 8), [one.diff for one in left]
+
+
+def test_contributing_says_the_scores_that_were_measured() -> None:
+    assert scores(json.loads(MEASURED.read_text())) in PAGE.read_text()
+
+
+def test_scores_say_how_they_were_made() -> None:
+    for room, row in json.loads(MEASURED.read_text()).items():
+        assert (
+            row["command"]
+            == f"python -m tests.mutants {room} --sample {row['command'].split()[5]} --seed {row['seed']}"
+        )
+        assert {"commit", "versions", "machine"} <= row.keys()
+        assert 0 < row["noticed"] <= row["sampled"] - row["equivalent"]
 
 
 @pytest.mark.parametrize("entry", json.loads(EQUIVALENT.read_text()), ids=lambda entry: entry["file"])
