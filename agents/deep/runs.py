@@ -11,10 +11,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
+from agents.deep.evaluations import EVALUATION_SEED
 from rudder_lrp.cli.agent import AgentConfig, build_agent, make_environment
 from rudder_lrp.cli.episodes import TrueReturns
-
-EVALUATION_SEED = 10_000
 
 Measure = Callable[[AgentConfig, BaseAlgorithm], dict[str, float]]
 """Numbers about a trained agent, by name."""

@@ -192,7 +192,8 @@ class RandomizedCredit(LookingAhead):
         self.lessons = LessonBuffer(config.capacity, holdout_capacity=config.held_out, seed=seed)
         self.redistributor = RandomizedRedistributor(
             TransitionFeatures(task.observation_space, task.action_space, config.encoding),
-            config=RandomizedConfig((64,), training.learning_rate, batch_size=training.batch_size, unbiased=True),
+            config=RandomizedConfig(training.learning_rate, batch_size=training.batch_size, unbiased=True),
+            hidden_sizes=(64,),
             seed=seed,
         )
         self._next_round = config.train_every

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,15 @@ from rudder_lrp.cli.algorithms import (
 from rudder_lrp.cli.environments import Delay, environment_factory
 from rudder_lrp.cli.hyperparameters import ZooEntry, check_arguments, parse_assignments, read_zoo_file
 from rudder_lrp.prediction.quality import Target
-from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor
+from rudder_lrp.redistribution import (
+    DifferenceRedistributor,
+    IRCRRedistributor,
+    LRPRedistributor,
+    RandomizedConfig,
+    RandomizedRedistributor,
+    Redistributor,
+    UniformRedistributor,
+)
 from rudder_lrp.redistribution.base import Residual
 from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 from rudder_lrp.sb3 import EpisodicCredit, RedistributedRewardVecEnv
@@ -42,6 +50,12 @@ class Credit(StrEnum):
     """Relevance of each step for the predicted return."""
     DIFFERENCE = "difference"
     """What each step changed in the predicted return."""
+    RRD = "rrd"
+    """A reward model of single steps (randomized return decomposition, Ren et al. 2022)."""
+    IRCR = "ircr"
+    """What episodes with the same transition returned (iterative relative credit refinement, Gangwani et al. 2020)."""
+    UNIFORM = "uniform"
+    """The same at every step of an episode."""
     NONE = "none"
     """The environment's own reward."""
 
@@ -72,6 +86,8 @@ class AgentConfig:
     """Hyperparameters in a YAML file of RL Zoo's format; those of --algo-kwargs win."""
     redistribution: CreditConfig = ON_POLICY
     """How the predictor learns; left as it is, for off-policy algorithms as `REPLAYED` says."""
+    rrd: RandomizedConfig = field(default_factory=RandomizedConfig)
+    """How the reward model of credit rrd learns."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "credit", Credit(self.credit))
@@ -177,7 +193,13 @@ def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Re
     What replayed episodes leave unexplained is spread: at the last step a critic that has no memory would have to guess
     it, again and again.
     """
-    residual = Residual.SPREAD if learns_from_replay(config.algo) else Residual.LAST
-    if config.credit is Credit.DIFFERENCE:
-        return DifferenceRedistributor(env.predictor, residual)
-    return LRPRedistributor(env.predictor, residual)
+    features = env.predictor.features
+    match config.credit:
+        case Credit.RRD:
+            return RandomizedRedistributor(features, config=config.rrd, seed=config.seed)
+        case Credit.IRCR:
+            return IRCRRedistributor(features)
+        case Credit.UNIFORM:
+            return UniformRedistributor(features)
+    explain = DifferenceRedistributor if config.credit is Credit.DIFFERENCE else LRPRedistributor
+    return explain(env.predictor, Residual.SPREAD if learns_from_replay(config.algo) else Residual.LAST)

@@ -63,6 +63,8 @@ class OnlinePredictor:
         self.lessons = lessons
         self.config = config or OnlineConfig()
         self.trainer = Trainer(predictor, self.config.training)
+        self.learns = True
+        """Whether the predictor is trained; not, where a redistributor needs the lessons alone."""
         self.listeners: list[Callable[[Lesson], None]] = []
         """Told of each lesson as soon as it is finished, before anything is trained on it."""
         self.quality: Quality = NO_QUALITY
@@ -108,7 +110,7 @@ class OnlinePredictor:
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
         self._steps = steps
-        if steps < self._next_round or len(self.lessons) < self.config.min_lessons:
+        if not self.learns or steps < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
         if self.lessons.seen < self._next_lessons:
             return False

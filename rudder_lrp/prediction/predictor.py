@@ -178,6 +178,8 @@ class ReturnPredictor(nn.Module):
     def constrain_(self) -> None:
         """Put the weights back on the structure, and the members apart, after an update."""
         constrain_(self.lstm, self.structure)
+        if self.members == 1:
+            return
         with torch.no_grad():
             together = self.own_cells.T @ self.own_cells
             self.lstm.get_parameter("weight_hh_l0").mul_(together.repeat(4, 1))
@@ -261,6 +263,8 @@ class ReturnPredictor(nn.Module):
     def member_changes(self, features: Tensor, head: Head | None = None) -> Tensor:
         """What each step changed in the prediction of each member, from features `[B, T, F]`: `[B, T, K]`."""
         read = self.heads[head or self.reads]
+        if self.structure is Structure.ACCUMULATOR:  # what it adds, with no sum to take apart again
+            return nn.functional.linear(written(self.lstm, self.inputs(features)), cast(Tensor, read.weight))
         predictions = read(self.states(features))
         return torch.diff(predictions, dim=1, prepend=cast(Tensor, read.bias).expand(len(predictions), 1, -1))
 

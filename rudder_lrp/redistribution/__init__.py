@@ -3,6 +3,7 @@
 from rudder_lrp.redistribution.attributed import AttributionRedistributor
 from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, place_residual
 from rudder_lrp.redistribution.difference import DifferenceRedistributor
+from rudder_lrp.redistribution.learning import Cadence, LearningRedistributor
 from rudder_lrp.redistribution.lrp import LRPRedistributor
 from rudder_lrp.redistribution.randomized import RandomizedConfig, RandomizedRedistributor
 from rudder_lrp.redistribution.stream import ContributionStream
@@ -10,10 +11,12 @@ from rudder_lrp.redistribution.uniform import IRCRRedistributor, UniformRedistri
 
 __all__ = [
     "AttributionRedistributor",
+    "Cadence",
     "ContributionStream",
     "DifferenceRedistributor",
     "IRCRRedistributor",
     "LRPRedistributor",
+    "LearningRedistributor",
     "PredictorRedistributor",
     "RandomizedConfig",
     "RandomizedRedistributor",

@@ -11,30 +11,29 @@ from torch import Tensor
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.features import Features, TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.lrp.sequences import valid_steps
-from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, Rewards
+from rudder_lrp.redistribution.base import Residual, Rewards
+from rudder_lrp.redistribution.learning import Cadence, LearningRedistributor
 
 
-class UniformRedistributor(PredictorRedistributor):
-    """`r_t = G / T`, the uniform decomposition of the return: the rival that does not use the predictor it has."""
+class UniformRedistributor(LearningRedistributor):
+    """`r_t = G / T`, the uniform decomposition of the return: all is residual, and spread evenly.
 
-    @property
-    def causal(self) -> bool:
-        """Never: the return and the length are known at the end."""
-        return False
+    Args:
+        features: how transitions are encoded.
+    """
+
+    def __init__(self, features: TransitionFeatures) -> None:
+        super().__init__(features, Residual.SPREAD)
+
+    def fit(self, episodes: Sequence[Episode | Lesson]) -> None:
+        """There is nothing to learn."""
 
     def contributions(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """The predicted return, as far as it is not what was expected anyway, shared out evenly, `[B, T]`."""
-        predicted = self.differences(features, lengths).sum(dim=1, keepdim=True)
-        shares: Tensor = predicted / lengths[:, None]
-        return shares * valid_steps(lengths, features.shape[1])
-
-    def _redistribute_batch(self, lessons: Sequence[Lesson]) -> tuple[list[Rewards], list[Rewards]]:
-        shares = [np.full(len(lesson), lesson.episode_return / len(lesson)) for lesson in lessons]
-        return shares, [np.zeros(len(lesson)) for lesson in lessons]
+        """Of a step, as far as its features say: nothing, `[B, T]`."""
+        return torch.zeros(features.shape[:2], dtype=torch.float64)
 
 
-class IRCRRedistributor(Redistributor):
+class IRCRRedistributor(LearningRedistributor):
     """Iterative relative credit refinement (Gangwani et al. 2020): a transition earns what its episodes returned.
 
     The guidance reward of a step is `(G - G_min) / (G_max - G_min)` of its episode, averaged over all episodes that
@@ -46,18 +45,20 @@ class IRCRRedistributor(Redistributor):
     Args:
         features: how transitions are encoded; those with the same features are the same.
         residual: which steps take what is left of the true return.
+        cadence: how often it learns while an agent plays.
     """
 
-    def __init__(self, features: TransitionFeatures, residual: Residual | str = Residual.SPREAD) -> None:
-        super().__init__(features, residual)
+    def __init__(
+        self,
+        features: TransitionFeatures,
+        residual: Residual | str = Residual.SPREAD,
+        *,
+        cadence: Cadence | None = None,
+    ) -> None:
+        super().__init__(features, residual, cadence=cadence)
         self.lowest, self.highest = 0.0, 0.0
         self._guidance: dict[bytes, float] = {}
         self._usual = 0.0
-
-    @property
-    def causal(self) -> bool:
-        """Never: the length is known at the end."""
-        return False
 
     def fit(self, episodes: Sequence[Episode | Lesson]) -> None:
         """Take over what these episodes returned, in place of what was known.

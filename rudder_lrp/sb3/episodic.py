@@ -13,6 +13,7 @@ from rudder_lrp.prediction.training import Predicts
 from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, Rewards
 from rudder_lrp.redistribution.causal import FinishedEpisode
 from rudder_lrp.redistribution.discount import check_discount, keep_discounted_return
+from rudder_lrp.redistribution.learning import LearningRedistributor
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class EpisodicCredit:
         self.redistributor = redistributor
         if env is not None:
             env.keep_finished_episodes()
+            env.online.learns = not isinstance(redistributor, LearningRedistributor)
 
     def __reduce__(self) -> tuple[type[EpisodicCredit], tuple[()]]:
         return EpisodicCredit, ()
@@ -67,7 +69,8 @@ class EpisodicCredit:
     @property
     def version(self) -> int:
         """Grows whenever predictor or trust change, and with them the rewards of every episode."""
-        return self._connected()[0].online.version
+        env, redistributor = self._connected()
+        return redistributor.version if isinstance(redistributor, LearningRedistributor) else env.online.version
 
     @property
     def vec_steps(self) -> int:
@@ -96,9 +99,20 @@ class EpisodicCredit:
                 "training is off): after model.set_env(other), give its buffer EpisodicCredit(other, redistributor)"
             )
 
+    def learn(self, steps: int) -> None:
+        """Teach a redistributor that learns by itself what the wrapper has collected.
+
+        Args:
+            steps: environment steps that were taken since this was last called.
+        """
+        env, redistributor = self._connected()
+        if isinstance(redistributor, LearningRedistributor) and env.training:
+            redistributor.learn(env.online.lessons, steps)
+
     def expect_replay(self) -> None:
         """Say so if predictor or redistributor are made for rewards that are learnt from only once."""
-        if self._env is not None and self._env.online.trainer.config.predicts is not Predicts.SHARE:
+        online = self._env.online if self._env is not None else None
+        if online is not None and online.learns and online.trainer.config.predicts is not Predicts.SHARE:
             logger.warning(
                 "the predictor learns to foresee what the policy will still earn, and the rewards that a replay buffer "
                 "keeps would depend on policies of the past; build the wrapper with the config REPLAYED, and a "
@@ -142,6 +156,7 @@ class EpisodicCredit:
             ValueError: if the buffer holds other rewards than the wrapper handed out, or steps of another environment.
         """
         self.check_stepped(len(rewards))
+        self.learn(rewards.size)
         corrections = np.zeros_like(rewards)
         ended = self.take_finished()
         whole = [episode for episode in ended if self._start(episode, len(rewards)) >= 0]

@@ -99,6 +99,7 @@ class RedistributedReplayBuffer(ReplayBuffer):
             if complete and episode.end == self.credit.vec_steps and len(episode.lesson) <= self.buffer_size:
                 self._keep(episode)
         self._rows_of_running[np.asarray(done, dtype=bool)] = 0
+        self.credit.learn(self.n_envs)
 
     def _forget(self, row: int) -> None:
         for key in self._episode[row]:

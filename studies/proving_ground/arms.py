@@ -27,6 +27,7 @@ from rudder_lrp.redistribution import (
     AttributionRedistributor,
     DifferenceRedistributor,
     LRPRedistributor,
+    RandomizedConfig,
     Redistributor,
 )
 
@@ -84,6 +85,14 @@ DEEP_CREDITS = (
 says what the predictor predicts, where that is not both, or how much little variation weighs in its training, where
 that is not the default (`rudder_lrp.prediction.training.TrainingConfig`)."""
 
+DEEP_RIVALS: dict[str, RandomizedConfig] = {
+    "rrd": RandomizedConfig(),
+    "rrd/published": RandomizedConfig(normalized=False, weight_decay=0.0),
+    "uniform": RandomizedConfig(),
+}
+"""Deep arms whose credit needs no return predictor. IRCR is not among them: where no transition comes twice and the sum
+is kept, each step of an episode earns the same, which is `uniform`."""
+
 DEEP = ("dense", "none", "recurrent_ppo")
 """Deep arms without credit: PPO on the reward that is not delayed, on the delayed one, and with memory of its own."""
 
@@ -100,7 +109,7 @@ def check_arm(arm: str, env: str, deep: bool) -> None:
         ValueError: naming the arms there are.
     """
     explanations = DEEP_EXPLANATIONS if deep else tuple(EXPLANATIONS)
-    others = DEEP if deep else (*LEARNERS, *OTHER_CREDITS)
+    others = (*DEEP, *DEEP_RIVALS) if deep else (*LEARNERS, *OTHER_CREDITS)
     third_part = rf"(/({'|'.join(Predicts)}|\d+(\.\d+)?))?" if deep else ""
     with_credit = rf"({'|'.join(explanations)})/({'|'.join(Structure)}){third_part}"
     if arm not in others and not re.fullmatch(with_credit, arm):

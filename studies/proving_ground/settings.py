@@ -34,8 +34,12 @@ def _deep(task: Task, arm: str) -> dict[str, Any]:
     config = deep_config(task, arm, seed=0)
     settings = asdict(config) | {"timesteps": task.timesteps, "evaluation_episodes": task.evaluation_episodes}
     del settings["seed"]
-    if config.credit is Credit.NONE:
+    if config.credit not in (Credit.LRP, Credit.DIFFERENCE):
         del settings["redistribution"]
+    if config.credit is not Credit.RRD:
+        del settings["rrd"]
+    if task.evaluate_every:
+        settings["evaluate_every"] = task.evaluate_every
     return settings
 
 

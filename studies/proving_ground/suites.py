@@ -50,6 +50,9 @@ class Task:
     """What the deep agents have in common, beside the environment."""
     evaluation_episodes: int = 200
     """Episodes that a deep agent plays after training."""
+    evaluate_every: int = 0
+    """Environment steps between two evaluations by ten episodes without exploration while a deep agent trains, the last
+    of which then counts; 0 for one evaluation after training, with actions as sampled."""
     credit_points: int = 0
     """How often credit is compared with the true one while a deep agent trains."""
 
@@ -156,6 +159,12 @@ _FURTHER = tuple(
 )
 _DEEP = ("dense", "none", DEFAULT, "difference/markov", "lrp/leaky/0.02")
 _SAC = AgentConfig(algo="SAC", n_envs=1)
+_EPISODIC = AgentConfig(
+    algo="SAC",
+    n_envs=1,
+    algo_kwargs=("learning_rate=0.0003", "learning_starts=6000", "policy_kwargs={'net_arch': [256, 256]}"),
+)
+"""SAC as Stable-Baselines3 has it, but for a first phase at random that holds a few whole episodes."""
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 SUITES: dict[str, Suite] = {
@@ -218,6 +227,21 @@ SUITES: dict[str, Suite] = {
         ),
         seeds=5,
         cap_seconds=3600.0,
+    ),
+    "episodic_mujoco": Suite(
+        tuple(
+            Task(
+                f"{name}-v5",
+                arms=("rrd", "lrp/accumulator", "dense"),
+                side_arms=("none", "uniform", "rrd/published"),
+                timesteps=60_000,
+                agent=_EPISODIC,
+                evaluate_every=5_000,
+            )
+            for name in ("HalfCheetah", "Hopper", "Walker2d", "Swimmer", "Ant")
+        ),
+        seeds=5,
+        cap_seconds=2 * 3600.0,
     ),
 }
 """By name; `quick` takes under ten minutes on two cores, `held_out` has a deep task that no default was chosen with."""

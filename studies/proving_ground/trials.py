@@ -13,13 +13,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 import agents.deep.runs
+from agents.deep.evaluations import Evaluations
 from agents.deep.presets import AgentConfig, Credit, Delay, redistribution_of, redistributor_for
 from agents.tabular.credited import CreditedAgent
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
-from studies.proving_ground.arms import DEEP, LEARNERS, build_credit, check_arm, explained
+from studies.proving_ground.arms import DEEP, DEEP_RIVALS, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth, credited_environment
 from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
@@ -123,6 +124,8 @@ def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
     if arm in DEEP:
         delay = Delay.NONE if arm == "dense" else config.delay
         return replace(config, algo="RecurrentPPO" if arm == "recurrent_ppo" else config.algo, delay=delay)
+    if arm in DEEP_RIVALS:
+        return replace(config, credit=Credit(arm.partition("/")[0]), rrd=DEEP_RIVALS[arm])
     common = redistribution_of(config)
     credit, structure, training = explained(arm, common.training)
     return replace(
@@ -132,6 +135,7 @@ def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
 
 def _deep(job: Job) -> Result:
     config = deep_config(job.task, job.arm, job.seeds[0])
+    evaluations = Evaluations(config, job.task.evaluate_every)
     curves: list[CreditTruthCurve] = []
 
     def watch(config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
@@ -139,7 +143,7 @@ def _deep(job: Job) -> Result:
         if job.task.credit_points and env is not None:
             every = (job.task.timesteps or 0) // job.task.credit_points
             curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
-        return list(curves)
+        return [*curves, *([evaluations] if job.task.evaluate_every else [])]
 
     result = agents.deep.runs.run(
         config,
@@ -151,12 +155,13 @@ def _deep(job: Job) -> Result:
     return {
         "episodes": result.episodes,
         "final_return": round(result.final_return, 3),
-        "evaluation": round(result.evaluation, 3),
+        "evaluation": round(evaluations.curve[-1][1] if evaluations.curve else result.evaluation, 3),
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
         "curve": thinned(result.curve),
         **result.measured,
         **({"credit_curve": curves[0].curve} if curves else {}),
+        **({"evaluations": thinned(evaluations.curve)} if evaluations.curve else {}),
     }
 
 

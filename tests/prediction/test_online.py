@@ -112,6 +112,14 @@ def test_a_mixture_weighs_by_trust() -> None:
     assert learner.mix(np.array([4.0, 0.0]), np.array([0.0, 8.0])).tolist() == [3.0, 2.0]
 
 
+def test_a_predictor_that_is_not_to_learn_keeps_the_lessons_alone() -> None:
+    learner = online()
+    learner.learns = False
+    teach(learner, 5)
+    assert not learner.train_if_due(10)
+    assert (learner.version, len(learner.lessons)) == (0, 5)
+
+
 def test_what_is_saved_goes_on_as_if_nothing_had_happened(tmp_path) -> None:
     one, other = online(), online()
     teach(one, 10)

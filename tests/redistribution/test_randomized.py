@@ -7,33 +7,45 @@ import torch
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.redistribution import RandomizedConfig, RandomizedRedistributor
-from rudder_lrp.redistribution.randomized import mean_error, unbiased_error
+from rudder_lrp.redistribution.subsets import Subsets
 from tests.conftest import SPACES, make_episode
 
 FEATURES = TransitionFeatures(*SPACES)
 
 
-def sampled_errors(error, steps: int, draws: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+def sampled_errors(error: str, steps: int, draws: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     rewards = rng.normal(size=steps)
-    found = [float(error(torch.from_numpy(rng.permutation(rewards)[:3]), steps, 2.0)) for _ in range(draws)]
-    return rewards, np.array(found)
+    drawn = torch.from_numpy(np.stack([rng.permutation(rewards)[:3] for _ in range(draws)]))
+    subsets = Subsets(torch.zeros(draws, 3, 1), *(torch.full((draws,), count) for count in (3, steps)))
+    return rewards, getattr(subsets, error)(drawn, torch.full((draws,), 2.0)).numpy()
 
 
 def test_the_unbiased_error_on_subsets_is_that_of_all_steps_on_average() -> None:
-    rewards, found = sampled_errors(unbiased_error, 7)
+    rewards, found = sampled_errors("unbiased_error", 7)
     assert abs(found.mean() - (2.0 / 7 - rewards.mean()) ** 2) < 4 * found.std() / len(found) ** 0.5
 
 
 def test_the_published_error_exceeds_it_by_the_variance_of_the_sampled_mean() -> None:
-    rewards, found = sampled_errors(mean_error, 7)
+    rewards, found = sampled_errors("mean_error", 7)
     excess = rewards.var(ddof=1) * (1.0 - 3 / 7) / 3
     assert abs(found.mean() - (2.0 / 7 - rewards.mean()) ** 2 - excess) < 4 * found.std() / len(found) ** 0.5
 
 
-@pytest.mark.parametrize("error", [mean_error, unbiased_error])
-def test_all_steps_at_once_give_the_plain_square(error) -> None:
-    assert float(error(torch.tensor([1.0, 2.0]), 2, 5.0)) == 1.0
+@pytest.mark.parametrize("error", ["mean_error", "unbiased_error"])
+def test_all_steps_at_once_give_the_plain_square_and_padding_is_no_step(error) -> None:
+    counts = torch.tensor([2, 1])
+    subsets = Subsets(torch.zeros(2, 2, 1), counts, counts)
+    found = getattr(subsets, error)(torch.tensor([[1.0, 2.0], [1.0, 7.0]]), torch.tensor([5.0, 3.0]))
+    assert found.tolist() == [1.0, 4.0]
+
+
+def test_a_subset_holds_different_steps_of_each_episode_in_the_order_of_time() -> None:
+    lessons = [Lesson(np.arange(n, dtype=np.float32)[:, None], np.zeros(n)) for n in (9, 2)]
+    subsets = Subsets.draw(lessons, 4, np.random.default_rng(0))
+    assert (subsets.counts.tolist(), subsets.steps.tolist()) == ([4, 2], [9, 2])
+    assert (torch.diff(subsets.features[0, :, 0]) > 0).all()
+    assert subsets.features[1, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0]
 
 
 def known_lessons(count: int, rng: np.random.Generator) -> tuple[list[Lesson], int]:
@@ -96,12 +108,17 @@ def test_the_same_seed_makes_the_same_model_and_leaves_other_draws_alone() -> No
     assert not np.allclose(one, another)
 
 
-@pytest.mark.parametrize("options", [{"subset": 1}, {"batch_size": 0}, {"hidden_sizes": (4, 0)}])
+@pytest.mark.parametrize("options", [{"subset": 1}, {"batch_size": 0}, {"updates": 0}, {"weight_decay": -1.0}])
 def test_what_cannot_work_is_refused(options) -> None:
-    with pytest.raises(ValueError, match="subset must be at least 2, batch_size and hidden_sizes at least 1, got"):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be a .* number of at least"):
         RandomizedConfig(**options)
-    RandomizedConfig(subset=2, batch_size=1, hidden_sizes=(1,))
-    RandomizedConfig(hidden_sizes=())
+    RandomizedConfig(subset=2, batch_size=1, updates=1, weight_decay=0.0)
+
+
+def test_a_layer_of_no_units_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"hidden_sizes must be at least 1, got \(4, 0\)"):
+        RandomizedRedistributor(FEATURES, hidden_sizes=(4, 0))
+    RandomizedRedistributor(FEATURES, hidden_sizes=())
 
 
 def test_nothing_to_learn_from_is_refused() -> None:

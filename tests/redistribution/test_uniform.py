@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from rudder_lrp.episodes.features import TransitionFeatures
-from rudder_lrp.episodes.lessons import Lesson, LessonBatch
-from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.redistribution import IRCRRedistributor, UniformRedistributor
 from tests.conftest import SPACES, make_episode
 
@@ -16,25 +14,8 @@ FEATURES = TransitionFeatures(*SPACES)
 def test_every_step_earns_the_same_share_of_the_true_return() -> None:
     rng = np.random.default_rng(0)
     episodes = [make_episode(rng, steps) for steps in (1, 4, 9)]
-    for episode, rewards in zip(
-        episodes, UniformRedistributor(ReturnPredictor.for_spaces(*SPACES)).redistribute(episodes), strict=True
-    ):
+    for episode, rewards in zip(episodes, UniformRedistributor(FEATURES).redistribute(episodes), strict=True):
         np.testing.assert_allclose(rewards, episode.episode_return / len(episode))
-
-
-def test_its_contributions_share_out_the_prediction_and_leave_the_padding_alone() -> None:
-    rng = np.random.default_rng(0)
-    redistributor = UniformRedistributor(ReturnPredictor.for_spaces(*SPACES))
-    redistributor.predictor.rescale_(-3.0, 7.0)
-    features = redistributor.predictor.features
-    batch = LessonBatch.collate([Lesson.from_episode(make_episode(rng, steps), features) for steps in (3, 7)])
-    with torch.no_grad():
-        shares = redistributor.contributions(batch.features, batch.lengths)
-        whole = redistributor.differences(batch.features, batch.lengths).sum(dim=1)
-    torch.testing.assert_close(shares.sum(dim=1), whole)
-    assert whole.abs().min() > 1e-3
-    assert not shares[0, 3:].any()
-    assert torch.equal(shares[0, :3], shares[0, :1].expand(3))
 
 
 def visits(*steps: int, episode_return: float) -> Lesson:
