@@ -114,10 +114,17 @@ class LayerWeights(NamedTuple):
 
     def run(self, inputs: Tensor, state: State) -> State:
         """Run the fused kernel over `[T, B, F]`: all hidden states, `[T, B, H]`, and the last cell state, `[B, H]`."""
-        flat = [self.W, self.U, self.b, torch.zeros_like(self.b)]
         initial = [part[None] for part in state]
-        h, _, c = torch.lstm(inputs, initial, flat, True, 1, 0.0, False, False, False)
+        h, _, c = torch.lstm(inputs, initial, self._together(), True, 1, 0.0, False, False, False)
         return h, c[0]
+
+    def _together(self) -> list[Tensor]:
+        """The parameters as the fused kernel takes them; on a GPU in one chunk of memory, as cuDNN asks for."""
+        parts = [self.W, self.U, self.b, torch.zeros_like(self.b)]
+        if not self.W.is_cuda:
+            return parts
+        chunk = torch.cat([part.flatten() for part in parts])
+        return [piece.view_as(part) for piece, part in zip(chunk.split([p.numel() for p in parts]), parts, strict=True)]
 
 
 def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
