@@ -44,8 +44,8 @@ class Options:
     lessons: int = 300
     steps: int = 300
     """Of each lesson."""
-    updates: int = 150
-    rounds: int = 7
+    updates: int = 40
+    rounds: int = 5
     output: Path | None = None
     """A result table to add the rows to, as `results/lrp_speed.jsonl`."""
 
