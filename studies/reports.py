@@ -220,6 +220,17 @@ def speeds(folder: Path) -> str:
     return table(["B, T, F, H", "standard", "Markov", "accumulator", "forward"], rows)
 
 
+def on_a_gpu(folder: Path) -> str:
+    """LRP through each structure as a multiple of forward + backward, and training as a multiple of the processor's."""
+    found = {row["case"]: row for row in _rows("lrp_speed", folder) if row["part"] == "GPU"}
+    rows = [
+        [case, f"{1000 * row['seconds']:.0f} ms" if "seconds" in row else f"{row['steps_per_second']:,} steps/s"]
+        + [f"{row['ratio']:.2f}"]
+        for case, row in found.items()
+    ]
+    return table(["", "", "ratio"], rows)
+
+
 def times_faster(folder: Path) -> list[float]:
     """Than one sequence at a time and than integrated gradients, with one thread and with two."""
     rivals = ("one sample at a time, B = 64", "Captum's integrated gradients, 50 steps")
@@ -311,7 +322,7 @@ PAGES = {
         },
     ),
     "docs/lrp.md": Page(
-        {"speed": speeds},
+        {"speed": speeds, "gpu": on_a_gpu},
         {
             "the batch is {} / {} times faster than the step-by-step formulation one sequence at a time, and {} / {} "
             "times faster than Captum's integrated gradients at 50 steps": times_faster,
