@@ -56,6 +56,11 @@ class Structure(StrEnum):
         """Whether the output gate is always open and the readout reads the cell state."""
         return self in (Structure.LEAKY, Structure.ACCUMULATOR)
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether a gate or the cell input sees the hidden state before it."""
+        return self not in (Structure.MINIMAL, Structure.ACCUMULATOR)
+
 
 class LayerWeights(NamedTuple):
     """Weights of one layer and direction of an LSTM, the rows in PyTorch's gate order i, f, g, o."""
@@ -190,11 +195,10 @@ def _doubling(f: Tensor, written: Tensor) -> Tensor:
 
 def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     """Hidden states of a minimal LSTM over `[B, T, F]`, from zeros, `[B, T, H]`: two products and one scan."""
-    hidden = lstm.hidden_size
     W, _, b = LayerWeights.of(lstm)
-    z = nn.functional.linear(inputs, W, b)
-    i, f, o = (z[..., rows].sigmoid() for at, rows in enumerate(gate_rows(hidden)) if at != Gate.G)
-    return o * scan(f, i * z[..., 2 * hidden : 3 * hidden].tanh()).tanh()
+    i, f, g, o = nn.functional.linear(inputs, W, b).split(lstm.hidden_size, dim=-1)
+    c = scan(f.sigmoid(), i.sigmoid() * g.tanh())
+    return cast(Tensor, o.sigmoid() * c.tanh())
 
 
 def written(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
@@ -240,7 +244,7 @@ def constrain_(
         if structure is Structure.STANDARD:
             return
         U[rows[Gate.G]] = 0.0
-        if structure in (Structure.MINIMAL, Structure.ACCUMULATOR):
+        if not structure.recurrent:
             U.zero_()
         for gate in _PINNED[structure]:
             W[rows[gate]] = 0.0

@@ -1,7 +1,7 @@
 """What credit costs: wall time of an agent with causal and with episodic credit, as a multiple of the agent alone.
 
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
-python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone "causal, accumulator" \
+python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone default \
     --timesteps 50000 --turns 25
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
@@ -22,8 +22,9 @@ import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
-from agents.deep.presets import AgentConfig, Credit, build_agent, redistribution_of
+from agents.deep.presets import AgentConfig, Credit, build_agent
 from rudder_lrp.lstm import Structure
+from rudder_lrp.redistribution.config import ON_POLICY
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from studies.provenance import provenance
 from studies.results import FOLDER, ResultTable
@@ -39,7 +40,7 @@ class Options:
     """Stable-Baselines3 algorithm."""
     n_envs: int = 8
     """Parallel environments."""
-    agents: tuple[str, ...] = ("alone", "causal", "causal, leaky", "episodic")
+    agents: tuple[str, ...] = ("alone", "default", "causal", "episodic")
     """Which of them to measure; the ratios are to the first."""
     timesteps: int = 60_000
     """Environment steps of each agent."""
@@ -52,22 +53,17 @@ class Options:
 
 
 def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
-    """The agent alone, with causal credit on two structures, and with episodic credit, as far as asked for.
+    """The agent alone, with the default credit, and with causal and episodic credit on a Markov LSTM, as asked for.
 
     Raises:
         ValueError: if an agent is asked for that there is not.
     """
     base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
-    redistribution = redistribution_of(base)
-    leaky, markov, accumulator = (
-        replace(base, redistribution=replace(redistribution, structure=structure))
-        for structure in (Structure.LEAKY, Structure.MARKOV, Structure.ACCUMULATOR)
-    )
+    markov = replace(base, redistribution=replace(ON_POLICY, structure=Structure.MARKOV))
     configs = {
         "alone": replace(base, credit=Credit.NONE),
+        "default": base,
         "causal": replace(markov, credit=Credit.DIFFERENCE),
-        "causal, leaky": replace(leaky, credit=Credit.LRP),
-        "causal, accumulator": replace(accumulator, credit=Credit.LRP),
         "episodic": replace(markov, credit=Credit.LRP),
     }
     if unknown := [name for name in options.agents if name not in configs]:

@@ -43,6 +43,10 @@ class OnlineConfig:
     until then a round would learn little else."""
     min_lessons: int = 32
     """No training before there are so many."""
+    gated: bool = True
+    """Whether the redistributed reward is handed out only as far as held-out lessons bear the predictor out; else all
+    of it from the first round on. A few long episodes say too little of whether a few dozen others have taught enough,
+    and where what is left unexplained is spread evenly, an even reward is what there is to fall back on anyway."""
 
     def __post_init__(self) -> None:
         check_numbers(self, whole=("train_every",), real=("growth",), least=1)
@@ -81,7 +85,7 @@ class OnlinePredictor:
     @property
     def q(self) -> float:
         """Weight of the redistributed reward in the mixture that the agent gets, within [0, 1]: the trust."""
-        return self.quality.q
+        return self.quality.q if self.config.gated else float(self.version > 0)
 
     def mix(self, redistributed: Array, original: Array) -> Array:
         """`q * redistributed + (1 - q) * original`; both sum to an episode's return, so the mixture does too."""

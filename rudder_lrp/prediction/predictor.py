@@ -181,8 +181,9 @@ class ReturnPredictor(nn.Module):
         if self.members == 1:
             return
         with torch.no_grad():
-            together = self.own_cells.T @ self.own_cells
-            self.lstm.get_parameter("weight_hh_l0").mul_(together.repeat(4, 1))
+            if self.structure.recurrent:
+                together = self.own_cells.T @ self.own_cells
+                self.lstm.get_parameter("weight_hh_l0").mul_(together.repeat(4, 1))
             for head in self.heads.values():
                 cast(Tensor, head.weight).mul_(self.own_cells)
 

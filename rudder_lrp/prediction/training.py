@@ -18,6 +18,7 @@ from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, Target, differ, evaluate, losses, moments
 from rudder_lrp.prediction.ranges import check_numbers
+from rudder_lrp.prediction.subsets import Subsets
 from rudder_lrp.prediction.torch_mode import plain_torch
 
 _OUTLOOK_TRUSTED = 0.5  # from which on the outlook's changes are more than noise, if they say anything at all:
@@ -77,6 +78,11 @@ class TrainingConfig:
     Credit is the change of the prediction, so this asks for an explanation with little credit in all: what tells
     nothing, such as a distraction, earns nothing. Where steps rightly earn in both directions it costs true credit, and
     the members of a predictor then err alike, so that their spread says less of how sure they are."""
+    subset: int = 0
+    """A gradient step looks at so many steps K of each lesson, drawn at random (randomized return decomposition, Ren et
+    al. 2022); 0 for all of them. Only where a prediction is a sum over the steps: the share of an accumulator that sees
+    no clock. It makes many small updates cheap, and what the draw adds to the error, `T^2 / K (1 - K / T)` times the
+    variance of what the steps contribute, asks for the most even explanation of a few long episodes."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0
@@ -90,6 +96,11 @@ class TrainingConfig:
         check_numbers(self, whole=("updates", "batch_size", "batch_steps"), least=1)
         check_numbers(self, real=("weight_decay", "along_weight", "variation_weight"))
         check_numbers(self, real=("learning_rate", "max_gradient_norm"), least=sys.float_info.min)
+        if self.subset and (self.subset < 2 or self.predicts is not Predicts.SHARE):
+            raise ValueError(
+                f"a subset has at least 2 steps and tells of the share alone, got subset={self.subset} and "
+                f"predicts={self.predicts.value!r}; set predicts='share', or subset=0"
+            )
 
 
 DEFAULT_TRAINING = TrainingConfig()
@@ -97,6 +108,18 @@ DEFAULT_TRAINING = TrainingConfig()
 
 OFFLINE = TrainingConfig(updates=1000, weight_decay=1e-2)
 """Lessons that are all there is and all of one policy."""
+
+
+def subsets_error(predictor: ReturnPredictor, subsets: Subsets, sums: Tensor) -> Tensor:
+    """Error of the mean share of the steps drawn, in the mean over episodes and the sum over members.
+
+    Args:
+        predictor: one whose predictions are sums over the steps.
+        subsets: steps of B episodes.
+        sums: of what all steps of each episode earn, in units of the predictor's normalisation, `[B]`.
+    """
+    of_members = predictor.member_changes(subsets.features, Head.SHARE).cpu().unbind(dim=2)
+    return torch.stack([subsets.mean_error(rewards, sums).mean() for rewards in of_members]).sum()
 
 
 class Trainer:
@@ -145,7 +168,10 @@ class Trainer:
         if nothing := self.nothing_to_predict(lessons):
             raise ValueError(nothing)
         with flushed_denormals():
-            self._learn(lessons)
+            if self.config.subset:
+                self._learn_from_subsets(lessons.training)
+            else:
+                self._learn(lessons)
         heads = self.config.predicts.heads
         return self._choose_head(evaluate(self.predictor, lessons.held_out, self.config.target, heads))
 
@@ -160,6 +186,17 @@ class Trainer:
             self.optimizer.param_groups[0]["lr"] = left * config.learning_rate
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
             self._update(batch, variance_last)
+
+    def _learn_from_subsets(self, lessons: Sequence[Lesson]) -> None:
+        config, self.rounds = self.config, self.rounds + 1
+        late = np.array([lesson.outstanding[-1] for lesson in lessons])
+        # In units of what a step earns; the mean belongs to the steps, too.
+        self.predictor.rescale_(0.0, float(late.std() / np.mean([len(lesson) for lesson in lessons])))
+        rng = np.random.default_rng([int(self.predictor.seed), self.rounds])
+        for chosen in rng.integers(len(lessons), size=(config.updates, config.batch_size)):
+            subsets = Subsets.draw([lessons[index] for index in chosen], config.subset, rng)
+            sums = torch.from_numpy(late[chosen]).float() / self.predictor.return_scale.float()
+            self._descend(subsets_error(self.predictor, subsets, sums))
 
     def _perturb(self) -> None:
         """Begin a round: mix the weights with fresh ones, and forget the optimizer's moments."""
@@ -203,9 +240,12 @@ class Trainer:
 
     def _update(self, batch: LessonBatch, variance_last: float) -> None:
         errors = losses(self.predictor, batch, self.config.target, self.config.predicts.heads)
-        self.optimizer.zero_grad()
         # The sum over members, so that each learns as it would alone.
-        self._loss(errors, variance_last).mean(dim=0).sum().backward()
+        self._descend(self._loss(errors, variance_last).mean(dim=0).sum())
+
+    def _descend(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
         most = self.config.max_gradient_norm * self.predictor.members**0.5
         nn.utils.clip_grad_norm_(self.predictor.parameters(), most)
         self.optimizer.step()

@@ -60,6 +60,11 @@ class CreditConfig(OnlineConfig):
                 f"lesson_capacity={self.lesson_capacity} lessons never become min_lessons={self.min_lessons}, and the "
                 "predictor would never be trained; raise the one or lower the other"
             )
+        if self.training.subset and (self.structure is not Structure.ACCUMULATOR or self.clock):
+            raise ValueError(
+                "a subset of the steps teaches a sum over them alone, that of an accumulator without a clock; got "
+                f"structure={self.structure.value!r} and clock={self.clock}: set subset=0, or structure and clock"
+            )
 
     def changed(self, options: dict[str, Any], *, own_predictor: bool = False) -> CreditConfig:
         """The same with some fields changed.
@@ -90,28 +95,30 @@ suite `deep` compares the structures by the recipe before it."""
 
 REPLAYED = CreditConfig(
     structure=Structure.ACCUMULATOR,
-    hidden_size=32,
+    hidden_size=256,
     members=1,
     clock=0,
     training=TrainingConfig(
-        updates=30,
+        updates=250,
         kept=1.0,
-        along_weight=2.0,
-        batch_steps=2048,
+        batch_size=4,
+        subset=64,
         learning_rate=3e-3,
-        weight_decay=1e-6,
+        weight_decay=3e-3,
         variation_weight=0.0,
         predicts=Predicts.SHARE,
     ),
     train_every=500,
     growth=1.0,
     lesson_capacity=512,
-    min_lessons=8,
+    min_lessons=4,
+    gated=False,
 )
 """Rewards are learnt from again and again, by policies that the predictor has not seen: they must not depend on what
 the policy did next nor on when it was, so a step earns its share, and the predictor is a sum over time that forgets
-nothing and sees no clock.
-And learning from replay takes few episodes, so the predictor has to begin with few."""
+nothing and sees no clock: a gated layer, summed up, whose relevance is what each step adds. Learning from replay takes
+few episodes, so it begins with few and learns as often as the critic does. It belongs with a replay buffer that spreads
+what it leaves unexplained."""
 
 
 def takes_options(constructor: _Constructor) -> _Constructor:

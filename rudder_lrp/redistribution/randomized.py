@@ -17,9 +17,9 @@ from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.denormals import flushed_denormals
 from rudder_lrp.prediction.ranges import check_numbers
+from rudder_lrp.prediction.subsets import Subsets
 from rudder_lrp.redistribution.base import Residual
 from rudder_lrp.redistribution.learning import Cadence, LearningRedistributor
-from rudder_lrp.redistribution.subsets import Subsets
 
 
 @dataclass(frozen=True)

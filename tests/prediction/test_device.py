@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rudder_lrp import CreditConfig, DifferenceRedistributor, LRPRedistributor, ReturnPredictor
+from rudder_lrp import REPLAYED, CreditConfig, DifferenceRedistributor, LRPRedistributor, ReturnPredictor
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.predictor import Head
 from rudder_lrp.prediction.quality import Target, losses
-from rudder_lrp.prediction.training import Trainer, TrainingConfig
+from rudder_lrp.prediction.subsets import Subsets
+from rudder_lrp.prediction.training import Trainer, TrainingConfig, subsets_error
 from rudder_lrp.redistribution import ContributionStream
 from rudder_lrp.redistribution.causal import CausalCredit
 from tests.conftest import SPACES, make_episode
@@ -43,6 +46,19 @@ def elsewhere(request):
     """A predictor whose network is on another device than everything else."""
     predictor = ReturnPredictor.for_spaces(*SPACES, structure=request.param, hidden_size=8, members=2)
     return predictor.move_(torch.device("meta"))
+
+
+def test_subsets_are_learnt_from_on_one_device_at_a_time() -> None:
+    buffer = LessonBuffer(holdout_every=1000)
+    for seed in range(3):
+        buffer.add(lesson(8, seed))
+    subsets = Subsets.draw(buffer.training, 4, np.random.default_rng(0))
+    predictor = ReturnPredictor.for_spaces(
+        *SPACES, structure=Structure.ACCUMULATOR, hidden_size=8, members=2, clock=0
+    ).move_(torch.device("meta"))
+    with OneDevice():
+        subsets_error(predictor, subsets, torch.ones(3)).backward()
+    assert predictor.lstm.weight_ih_l0.grad.is_meta
 
 
 def test_the_stand_in_refuses_a_mixture_of_devices() -> None:
@@ -91,7 +107,7 @@ def test_a_device_that_is_not_there_is_refused_with_those_there_are() -> None:
 def test_auto_is_whatever_there_is() -> None:
     assert Device.AUTO.found().type in ("cpu", "cuda", "mps")
     credit = CausalCredit.for_spaces(*SPACES, 1, CreditConfig(device="auto"))
-    assert credit.online.predictor.device.type == Device.AUTO.found().type
+    assert credit.online.predictor.device == Device.AUTO.found()
 
 
 def lesson(steps: int, seed: int = 0) -> Lesson:
@@ -114,14 +130,18 @@ def test_a_gpu_redistributes_as_the_cpu_does(structure) -> None:
 
 
 @needs_cuda
-def test_a_gpu_trains_a_predictor_whose_file_the_cpu_reads(tmp_path) -> None:
+@pytest.mark.parametrize(
+    "config", [TrainingConfig(updates=20), replace(REPLAYED.training, updates=20)], ids=["whole lessons", "subsets"]
+)
+def test_a_gpu_trains_a_predictor_whose_file_the_cpu_reads(config, tmp_path) -> None:
     buffer = LessonBuffer()
     for seed in range(40):
         buffer.add(lesson(8, seed))
-    predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=8, members=2).move_(torch.device("cuda"))
+    options = {"structure": Structure.ACCUMULATOR, "clock": 0} if config.subset else {}
+    predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=8, members=2, **options).move_(torch.device("cuda"))
     for one in buffer.training:
         predictor.normalizer.update(one.features)
-    Trainer(predictor, TrainingConfig(updates=20)).train(buffer)
+    Trainer(predictor, config).train(buffer)
     assert predictor.device.type == "cuda"
     loaded = ReturnPredictor.load(predictor.save(tmp_path / "predictor.safetensors"), *SPACES)
     features = torch.from_numpy(buffer.training[0].features)[None]

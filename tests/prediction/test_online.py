@@ -112,6 +112,15 @@ def test_a_mixture_weighs_by_trust() -> None:
     assert learner.mix(np.array([4.0, 0.0]), np.array([0.0, 8.0])).tolist() == [3.0, 2.0]
 
 
+def test_without_a_gate_all_is_handed_out_from_the_first_round_on() -> None:
+    learner = online(gated=False)
+    teach(learner, 5)
+    assert learner.q == 0.0
+    assert learner.train_if_due(10)
+    assert not learner.quality.q, "no held-out lesson bears it out"
+    assert learner.q == 1.0
+
+
 def test_a_predictor_that_is_not_to_learn_keeps_the_lessons_alone() -> None:
     learner = online()
     learner.learns = False

@@ -6,8 +6,8 @@ import torch
 
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.prediction.subsets import Subsets
 from rudder_lrp.redistribution import RandomizedConfig, RandomizedRedistributor
-from rudder_lrp.redistribution.subsets import Subsets
 from tests.conftest import SPACES, make_episode
 
 FEATURES = TransitionFeatures(*SPACES)
