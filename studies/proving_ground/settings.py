@@ -32,14 +32,13 @@ def settings_of(task: Task, arm: str) -> dict[str, Any]:
 
 def _deep(task: Task, arm: str) -> dict[str, Any]:
     config = deep_config(task, arm, seed=0)
-    settings = asdict(config) | {"timesteps": task.timesteps, "evaluation_episodes": task.evaluation_episodes}
+    budget = ("timesteps", "evaluation_episodes", "evaluate_every")
+    settings = asdict(config) | {name: getattr(task, name) for name in budget}
     del settings["seed"]
     if config.credit not in (Credit.LRP, Credit.DIFFERENCE):
         del settings["redistribution"]
     if config.credit is not Credit.RRD:
         del settings["rrd"]
-    if task.evaluate_every:
-        settings["evaluate_every"] = task.evaluate_every
     return settings
 
 

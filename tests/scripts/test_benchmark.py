@@ -282,6 +282,11 @@ def test_other_settings_do_not_take_over_old_results() -> None:
     other = replace(DEEP_TASK, agent=AgentConfig(redistribution=CreditOptions(training=TrainingConfig(updates=7))))
     assert settings(DEEP_TASK, "lrp/markov") != settings(other, "lrp/markov")
     assert settings(DEEP_TASK, "none") == settings(other, "none")
+    assert settings(DEEP_TASK, "uniform") == settings(other, "uniform")
+    assert settings(DEEP_TASK, "rrd") != settings(DEEP_TASK, "rrd/published")
+    watched = replace(DEEP_TASK, evaluate_every=500)
+    known = KnownSettings({"watched": settings(watched, "none")})
+    assert (known.today(watched, "none"), known.today(DEEP_TASK, "none") == "watched") == ("watched", False)
 
 
 def test_the_settings_of_the_credit_matter_to_agents_with_credit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
