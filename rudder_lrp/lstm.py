@@ -20,7 +20,9 @@ Two more constraints go with any of them: gates that see `h` alone, and a cell i
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum, StrEnum
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -169,7 +171,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, f: Tensor, written: Tensor) -> Tensor:
-        c = _doubling(f, written)
+        c = _in_blocks(f, written)
         context.save_for_backward(f, c)
         return c
 
@@ -177,20 +179,39 @@ class _Scan(torch.autograd.Function):
     def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor, Tensor]:
         f, c = context.saved_tensors
         later = torch.cat([f[:, 1:], torch.zeros_like(f[:, :1])], dim=1)
-        of_written = _doubling(later.flip(1), of_outputs[0].flip(1)).flip(1)
+        of_written = _in_blocks(later, of_outputs[0], back=True)
         of_f = torch.zeros_like(f)
         torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
         return of_f, of_written
 
 
-def _doubling(f: Tensor, written: Tensor) -> Tensor:
-    """Pass k joins stretches of 2^k steps (Hillis and Steele 1986); only products of gates occur: nothing overflows."""
-    c, f, stride = written.clone(), f.clone(), 1
-    while stride < c.shape[1]:
-        c[:, stride:] += f[:, stride:] * c[:, :-stride]
-        f[:, stride:] *= f[:, :-stride].clone()
-        stride *= 2
-    return c
+def _in_blocks(f: Tensor, written: Tensor, back: bool = False) -> Tensor:
+    """Scan blocks of about sqrt(T) steps side by side, then join them one after the other; `back` in time if asked for.
+
+    Only products of gates occur: nothing overflows.
+    """
+    steps = f.shape[1]
+    size = math.isqrt(max(steps - 1, 0)) + 1
+    blocks, f_in = (_split(whole, size) for whole in (written, f))
+    passed = f_in.clone()  # how much of what stood before its block a step still has
+    within, along = list(range(size)), list(range(blocks.shape[1]))
+    if back:
+        within.reverse()
+        along.reverse()
+    for before, step in pairwise(within):
+        blocks[:, :, step].addcmul_(f_in[:, :, step], blocks[:, :, before])
+        passed[:, :, step].mul_(passed[:, :, before])
+    for before, block in pairwise(along):
+        blocks[:, block].addcmul_(passed[:, block], blocks[:, before, within[-1]][:, None])
+    return blocks.flatten(1, 2)[:, :steps]
+
+
+def _split(whole: Tensor, size: int) -> Tensor:
+    """A copy of `[B, T, H]` in blocks `[B, N, size, H]`, zeros behind it."""
+    blocks = -(-whole.shape[1] // size)
+    padded = whole.new_zeros(len(whole), blocks * size, whole.shape[2])
+    padded[:, : whole.shape[1]] = whole
+    return padded.view(len(whole), blocks, size, -1)
 
 
 def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
