@@ -10,6 +10,7 @@ from statistics import fmean, median
 from typing import Any
 
 from studies import architecture, rllib_report
+from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.pages import fill, restate, table
@@ -311,6 +312,7 @@ PAGES = {
         {
             "less noise": less_noise,
             "off-policy": off_policy,
+            "episodic MuJoCo": episodic_mujoco,
             "cost": partial(costs, page="docs/stable_baselines3.md", first="credit"),
         },
         {

@@ -1,0 +1,50 @@
+"""Episodic MuJoCo in a table: SAC with all reward at the end, and how the credits compare over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
+from studies.pages import table
+from studies.proving_ground.report import suite_tables
+from studies.proving_ground.tables import Table
+
+ARMS = {
+    "dense": "dense reward",
+    "none": "delayed, alone",
+    "uniform": "uniform",
+    "rrd/published": "RRD as published",
+    "rrd": "RRD, normalised, L2",
+    "lrp/accumulator": "LRP credit",
+}
+OURS = "lrp/accumulator"
+_FEWEST = 3
+
+
+def episodic_mujoco(folder: Path) -> str:
+    """Interquartile means of the last evaluation with their intervals, and the seeds that they are of."""
+    rows = []
+    for task, found in suite_tables("episodic_mujoco", folder):
+        scores = {arm: _scores(found, arm) for arm in ARMS if arm in found}
+        for arm, runs in scores.items():
+            better = f"{probability_of_improvement(scores[OURS], runs):.2f}" if OURS in scores and arm != OURS else ""
+            rows.append([f"`{task.name}`", ARMS[arm], str(len(runs)), _interval(runs), _each(runs), better])
+    header = ["task", "reward", "seeds", "IQM [95 %]", "seed by seed", "probability that LRP credit is better"]
+    return table(header, rows)
+
+
+def _scores(found: Table, arm: str) -> np.ndarray:
+    return np.array([run["evaluation"] for run in found[arm]], dtype=np.float64)
+
+
+def _interval(runs: np.ndarray) -> str:
+    if len(runs) < _FEWEST:
+        return "-"
+    found = stratified_bootstrap(interquartile_mean, [runs])
+    return f"{found.estimate:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"
+
+
+def _each(runs: np.ndarray) -> str:
+    return ", ".join(f"{run:,.0f}" for run in runs)
