@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
+from studies.proving_ground.horizons import GRID, Horizon, chosen
 
 MAIN_CREDITS = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
 CONTROL = "late_monte_carlo"
@@ -157,7 +159,7 @@ _FURTHER = tuple(
         ("EightRooms", 0.1, Exploration(), 4000),
     )
 )
-_DEEP = ("dense", "none", DEFAULT, "difference/markov", "lrp/leaky/0.02")
+_DEEP = ("dense", "none", "lrp/minimal", DEFAULT, "difference/markov", "lrp/leaky/0.02")
 _SAC = AgentConfig(algo="SAC", n_envs=1)
 _EPISODIC = AgentConfig(
     algo="SAC",
@@ -166,6 +168,18 @@ _EPISODIC = AgentConfig(
 )
 """SAC as Stable-Baselines3 has it, but for a first phase at random that holds a few whole episodes."""
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
+
+_LATE = (
+    Task("LunarLander-v3", arms=("none", "lrp/minimal", "dense"), timesteps=300_000),
+    Task("rudder_lrp/KeyToDoor-v0", arms=("none", "lrp/minimal"), timesteps=200_000),
+)
+"""Tasks on which every arm is given its own horizon."""
+_BEST = chosen(Path(__file__).parents[2] / "results")
+
+
+def _looking_ahead(task: Task, horizon: Horizon, *arms: str) -> Task:
+    return replace(task, arms=arms, agent=replace(task.agent, algo_kwargs=horizon.algo_kwargs))
+
 
 SUITES: dict[str, Suite] = {
     "quick": Suite(
@@ -213,6 +227,22 @@ SUITES: dict[str, Suite] = {
         seeds=5,
         first_seed=10,
         cap_seconds=2 * 3600.0,
+    ),
+    "horizons": Suite(
+        tuple(_looking_ahead(task, horizon, *task.arms) for task in _LATE for horizon in GRID),
+        seeds=3,
+        first_seed=100,
+        cap_seconds=3600.0,
+    ),
+    "best_horizons": Suite(
+        tuple(
+            _looking_ahead(task, _BEST[task.env, arm], arm)
+            for task in _LATE
+            for arm in task.arms
+            if (task.env, arm) in _BEST
+        ),
+        seeds=10,
+        cap_seconds=3600.0,
     ),
     "off_policy": Suite(
         tuple(
