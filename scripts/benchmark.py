@@ -22,10 +22,10 @@ from pathlib import Path
 import tyro
 
 from studies.proving_ground.harness import run_suite, run_suite_on_ray
-from studies.proving_ground.suites import SUITES, Suite
+from studies.proving_ground.suites import SUITES, Suite, table_of
 from studies.proving_ground.worker import Status
 from studies.reports import write_pages
-from studies.results import FOLDER, ResultTable
+from studies.results import FOLDER
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def selected(options: Options) -> Suite:
 
 def run(options: Options) -> int:
     """Run what is missing; the number of runs that are not finished."""
-    suite, table = selected(options), ResultTable(options.results / f"{options.suite}.jsonl")
+    suite, table = selected(options), table_of(options.suite, options.results)
     ended = (
         run_suite_on_ray(suite, table, retry=options.retry)
         if options.ray

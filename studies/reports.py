@@ -13,6 +13,7 @@ from studies import architecture, rllib_report
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
+from studies.horizon_report import best_horizons, horizons_tried
 from studies.pages import fill, restate, table
 from studies.proving_ground.deep_report import ways
 from studies.proving_ground.report import suite_tables, write_report
@@ -287,6 +288,8 @@ PAGES = {
     "docs/results.md": Page(
         {
             "watch repair": repair_times,
+            "horizons tried": horizons_tried,
+            "best horizons": best_horizons,
             "deep agents": deep_agents,
             "cost": partial(costs, page="docs/results.md"),
             "true credit": true_credit,

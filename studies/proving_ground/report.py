@@ -15,7 +15,7 @@ from studies.proving_ground.deep_report import deep_sections
 from studies.proving_ground.figures import draw_curves, draw_delays
 from studies.proving_ground.goals import goals
 from studies.proving_ground.settings import KnownSettings
-from studies.proving_ground.suites import SUITES, Suite, Task
+from studies.proving_ground.suites import SUITES, Suite, Task, table_of
 from studies.proving_ground.tables import Table, learning_time, markdown, median, quantile_time, times, times_fewer
 from studies.proving_ground.trials import Result
 from studies.proving_ground.watch_repair_report import watch_repair_section
@@ -71,7 +71,7 @@ def collect(suite: Suite, task: Task, rows: Sequence[Row], known: KnownSettings)
 
 def suite_tables(name: str, folder: Path = FOLDER) -> list[tuple[Task, Table]]:
     """All results of a suite, task by task."""
-    suite, results = SUITES[name], ResultTable(folder / f"{name}.jsonl")
+    suite, results = SUITES[name], table_of(name, folder)
     rows, known = results.rows(), KnownSettings.beside(results)
     tables = [(task, collect(suite, task, rows, known)) for task in suite.tasks]
     return [(task, table) for task, table in tables if table]

@@ -8,7 +8,8 @@ from pathlib import Path
 from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
-from studies.proving_ground.horizons import GRID, Horizon, chosen
+from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Horizon, chosen
+from studies.results import ResultTable
 
 MAIN_CREDITS = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
 CONTROL = "late_monte_carlo"
@@ -76,6 +77,8 @@ class Suite:
     """Seeds of the side arms."""
     first_seed: int = 0
     """Where the seeds begin; elsewhere than at 0 where those were looked at before."""
+    table: str = ""
+    """Of the suite whose table its rows are in, if not in one of its own."""
 
     def seeds_of(self, task: Task, arm: str) -> list[int]:
         """The seeds that an arm runs with."""
@@ -211,6 +214,7 @@ SUITES: dict[str, Suite] = {
         (Task("Walker2d-v5", arms=(*_DEEP, "difference/markov/0.02"), timesteps=300_000),),
         seeds=5,
         cap_seconds=2 * 3600.0,
+        table="deep",
     ),
     "credit": Suite(
         tuple(
@@ -230,8 +234,8 @@ SUITES: dict[str, Suite] = {
     ),
     "horizons": Suite(
         tuple(_looking_ahead(task, horizon, *task.arms) for task in _LATE for horizon in GRID),
-        seeds=3,
-        first_seed=100,
+        seeds=len(SEEDS),
+        first_seed=SEEDS[0],
         cap_seconds=3600.0,
     ),
     "best_horizons": Suite(
@@ -243,6 +247,7 @@ SUITES: dict[str, Suite] = {
         ),
         seeds=10,
         cap_seconds=3600.0,
+        table=TABLE,
     ),
     "off_policy": Suite(
         tuple(
@@ -275,3 +280,8 @@ SUITES: dict[str, Suite] = {
     ),
 }
 """By name; `quick` takes under ten minutes on two cores, `held_out` has a deep task that no default was chosen with."""
+
+
+def table_of(name: str, folder: Path) -> ResultTable:
+    """The table in a folder that the rows of a suite are in."""
+    return ResultTable(folder / f"{SUITES[name].table or name}.jsonl")

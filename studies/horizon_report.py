@@ -1,0 +1,64 @@
+"""Every arm at its best horizon, in tables: what was tried, and how credit compares with the agent alone after that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rudder_lrp.viewing.statistics import (
+    Interval,
+    Scores,
+    interquartile_mean,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from studies.pages import table
+from studies.proving_ground.horizons import GRID, chosen, tried
+from studies.proving_ground.report import suite_tables
+
+REWARDS = {"none": "delayed, PPO alone", "lrp/minimal": "LRP credit", "dense": "dense"}
+_ALONE = "none"
+
+Runs = NDArray[np.float64]
+
+
+def horizons_tried(folder: Path) -> str:
+    """Mean evaluation of each arm with each horizon; the best one is what the arm is given."""
+    best = chosen(folder)
+    rows = []
+    for (env, arm), means in tried(folder).items():
+        cells = [f"{means[horizon]:,.1f}" for horizon in GRID]
+        horizon = best[env, arm]
+        rows.append([env.rpartition("/")[2], REWARDS[arm], *cells, f"{horizon.gamma}, {horizon.gae_lambda}"])
+    return table(["task", "reward", *(f"{gamma}, {trace}" for gamma, trace in GRID), "best"], rows)
+
+
+def best_horizons(folder: Path) -> str:
+    """Interquartile means of the evaluation over the seeds, and of the lead over the agent alone."""
+    scores: dict[str, dict[str, Runs]] = {}
+    for task, found in suite_tables("best_horizons", folder):
+        for arm, runs in found.items():
+            scores.setdefault(task.name, {})[arm] = np.array([run["evaluation"] for run in runs], dtype=np.float64)
+    rows = []
+    for name, arms in scores.items():
+        for arm, runs in arms.items():
+            lead = ["", ""] if arm == _ALONE or _ALONE not in arms else _lead(runs, arms[_ALONE])
+            interval = stratified_bootstrap(interquartile_mean, [runs])
+            rows.append([name, REWARDS[arm], str(len(runs)), _told(interval), *lead])
+    return table(["task", "reward", "seeds", "IQM [95 %]", "lead over PPO alone [95 %]", "probability"], rows)
+
+
+def _lead(runs: Runs, alone: Runs) -> list[str]:
+    interval = stratified_bootstrap(_difference, [runs, alone])
+    return [_told(interval), f"{probability_of_improvement(runs, alone):.2f}"]
+
+
+def _difference(scores: Scores) -> float:
+    ours, theirs = scores
+    return interquartile_mean([ours]) - interquartile_mean([theirs])
+
+
+def _told(interval: Interval) -> str:
+    return f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
