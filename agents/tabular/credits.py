@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -56,6 +56,10 @@ class CreditConfig:
         )
     )
     """One round."""
+
+    def until_round(self, episodes: int) -> int:
+        """Episodes from one round to the next, after so many."""
+        return max(self.train_every, episodes // 4)
 
 
 class Credit(ABC):
@@ -138,7 +142,7 @@ class PredictorCredit(Credit):
         """See `Credit.learn`."""
         for lesson in lessons:
             self.online.observe(lesson)
-        self.online.train_every = max(self.config.train_every, episodes // 4)
+        self.online.config = replace(self.online.config, train_every=self.config.until_round(episodes))
         trained = self.online.train_if_due(episodes)
         if trained:
             self.explained_variance = self.online.quality.explained_variance
@@ -209,7 +213,7 @@ class RandomizedCredit(LookingAhead):
             self.lessons.add(lesson)
         if episodes < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
-        self._next_round = episodes + max(self.config.train_every, episodes // 4)
+        self._next_round = episodes + self.config.until_round(episodes)
         self.redistributor.fit(self.lessons.training, self.config.training.updates)
         self.explained_variance = self._explained(self.lessons.held_out)
         return True

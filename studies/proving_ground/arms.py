@@ -18,6 +18,7 @@ from agents.tabular.credits import (
 from agents.tabular.learners import LateMonteCarlo, Learner, LookBack, MonteCarlo, QLambda, SarsaLambda
 from agents.tabular.observed import Observed
 from agents.tabular.oracle import OracleCredit
+from agents.tabular.replaying import ReplayedLateMonteCarlo, ReplayedMonteCarlo
 from envs.finite import FiniteEnv
 from rudder_lrp.attribution import IntegratedGradients
 from rudder_lrp.lstm import Structure
@@ -36,11 +37,13 @@ LEARNERS: dict[str, type[Learner]] = {
     "q_lambda": QLambda,
     "sarsa_lambda": SarsaLambda,
     "look_back": LookBack,
+    "monte_carlo/replay": ReplayedMonteCarlo,
     "late_monte_carlo": LateMonteCarlo,
+    "late_monte_carlo/replay": ReplayedLateMonteCarlo,
 }
-"""Tabular arms that learn from the environment's own reward; the last one is a control."""
+"""Tabular arms that learn from the environment's own reward; the last two are controls."""
 
-BASELINES = ("monte_carlo", "q_lambda", "sarsa_lambda", "look_back")
+BASELINES = ("monte_carlo", "monte_carlo/replay", "q_lambda", "sarsa_lambda", "look_back")
 
 
 def integrated_gradients(predictor: ReturnPredictor) -> Redistributor:

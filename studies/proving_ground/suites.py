@@ -12,7 +12,7 @@ from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Horizon, chosen
 from studies.results import ResultTable
 
 MAIN_CREDITS = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
-CONTROL = "late_monte_carlo"
+CONTROLS = ("late_monte_carlo", "late_monte_carlo/replay")
 SIDE = (
     "lrp/markov",
     "lrp/standard",
@@ -30,7 +30,7 @@ class Task:
 
     env: str
     """Id of a registered environment."""
-    arms: tuple[str, ...] = (*BASELINES, CONTROL, *MAIN_CREDITS)
+    arms: tuple[str, ...] = (*BASELINES, *CONTROLS, *MAIN_CREDITS)
     """See `studies.proving_ground.arms`."""
     side_arms: tuple[str, ...] = ()
     """Arms that run with fewer seeds."""
@@ -139,7 +139,7 @@ _PLAIN = tuple(
     )
     for task in _BOMBS
 )
-_FURTHER_ARMS = ("monte_carlo", "q_lambda", CONTROL, *MAIN_CREDITS)
+_FURTHER_ARMS = ("monte_carlo", "monte_carlo/replay", "q_lambda", *CONTROLS, *MAIN_CREDITS)
 _FURTHER = tuple(
     Task(
         f"rudder_lrp/{name}-v0",
