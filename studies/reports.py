@@ -41,6 +41,7 @@ TABULAR_ROWS = {
         "FourRooms": "FourRooms, 200 steps",
     },
 }
+RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
 COSTS = {
     "docs/results.md": {
         "alone": "PPO alone",
@@ -126,14 +127,14 @@ def _truth(points: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def learning_times(folder: Path) -> str:
-    """Episodes of credit, of Monte Carlo and of the control."""
+    """Episodes of credit, of Monte Carlo and of the control, both without and with replay."""
     rows = []
     for suite, tasks in TABULAR_ROWS.items():
         for task, name in tasks.items():
             _, found = _task(suite, task, folder)
-            arms = ("lrp/leaky", "monte_carlo", "late_monte_carlo")
+            arms = ("lrp/leaky", *RIVALS)
             rows.append([name, *(learning_time(found[arm], 50) for arm in arms)])
-    return table(["task", "LRP (leaky)", "Monte Carlo", "control"], rows)
+    return table(["task", "LRP (leaky)", "Monte Carlo", "with replay", "control", "with replay"], rows)
 
 
 def unseen_seeds(folder: Path) -> list[str]:

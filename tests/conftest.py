@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import gymnasium as gym
@@ -15,6 +16,8 @@ from rudder_lrp.episodes.episode import Episode
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
+# A shell lets what it runs in the background ignore Ctrl-C, and so would the processes whose end by it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NUMERICS = ("tests/lrp/", "tests/test_lstm.py")
 

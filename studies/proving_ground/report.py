@@ -16,7 +16,16 @@ from studies.proving_ground.figures import draw_curves, draw_delays
 from studies.proving_ground.goals import goals
 from studies.proving_ground.settings import KnownSettings
 from studies.proving_ground.suites import SUITES, Suite, Task, table_of
-from studies.proving_ground.tables import Table, learning_time, markdown, median, quantile_time, times, times_fewer
+from studies.proving_ground.tables import (
+    Table,
+    before_trust,
+    learning_time,
+    markdown,
+    median,
+    quantile_time,
+    times,
+    times_fewer,
+)
 from studies.proving_ground.trials import Result
 from studies.proving_ground.watch_repair_report import watch_repair_section
 from studies.results import FOLDER, ResultTable, Row
@@ -43,12 +52,14 @@ Tabular agents on tasks whose true credit is known (cards in `envs/`). All arms 
 - All credits but `uniform` concern the payment of the last step alone, and direct Q estimation leaves what is paid
   before it out of account but at its own step: a help that the first four arms do not have. `late_monte_carlo` is the
   control: it has that help and no other credit. What a credit is worth is its lead over *both*.
+- Agents with credit learn the latest episodes anew after each round; the arms that end in `/replay` do the same.
 
 *Solved* at episode n: from there to the end of the run the greedy policy keeps, on average, 90 % of the way from random
 actions to the optimum, and n lies in the first half of the run. A run that is not solved counts as infinite. Chance
-can solve a task with two actions before anything is learnt, hence the ninth decile beside the median. Arms and seeds
-that were not run are missing from the tables; the column *solved* says how many there are. Seconds are wall
-time on a shared machine.
+can solve a task with two actions before anything is learnt, hence the ninth decile beside the median. *Before trust*
+says how many of the solved runs were solved while no credit had been trusted yet, by the Monte Carlo table inside:
+where that is most of them, the task tells nothing of credit. Arms and seeds that were not run are missing from the
+tables; the column *solved* says how many there are. Seconds are wall time on a shared machine.
 """
 
 
@@ -133,13 +144,24 @@ def learning_times(tables: Sequence[tuple[Task, Table]]) -> str:
                     learning_time(results, 50),
                     learning_time(results, 90),
                     f"{np.isfinite(found).sum()}/{len(found)}",
+                    "{}/{}".format(*before_trust(results)) if "trusted_at" in results[0] else "",
                     f"{median(results, 'seconds'):.0f}",
                     "" if task.goal is None or arm in LEARNERS else f"{task.goal}",
                     "" if arm not in LEARNERS else task.published,
                 ]
             )
             task = replace(task, published="")
-    header = ["task", "arm", "median", "9th decile", "solved", "s a run", "RUDDER, published", "others, published"]
+    header = [
+        "task",
+        "arm",
+        "median",
+        "9th decile",
+        "solved",
+        "before trust",
+        "s a run",
+        "RUDDER, published",
+        "others, published",
+    ]
     return markdown(header, rows)
 
 

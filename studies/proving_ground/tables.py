@@ -52,6 +52,13 @@ def learning_time(results: Sequence[Result], percent: float) -> str:
     return f"{'' if found.solved else '> '}{number(found.episodes)}"
 
 
+def before_trust(results: Sequence[Result]) -> tuple[int, int]:
+    """How many of the runs that were solved, and of how many, had no credit yet: it was not trusted before."""
+    solved = [result for result in results if result.get("solved_at")]
+    early = [run for run in solved if run["trusted_at"] is None or run["solved_at"] < run["trusted_at"]]
+    return len(early), len(solved)
+
+
 def times_fewer(theirs: QuantileTime, ours: QuantileTime) -> str:
     """Their time by ours, a lower bound if only ours is known."""
     if not ours.solved:

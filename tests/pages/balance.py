@@ -6,11 +6,14 @@ from pathlib import Path
 from statistics import fmean
 
 from studies.proving_ground.report import suite_tables
-from studies.proving_ground.tables import learning_time, quantile_time
+from studies.proving_ground.tables import before_trust, learning_time, quantile_time
+from studies.proving_ground.trials import Result
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- balance -->\n", "<!-- end -->"
 CREDIT = "lrp/leaky"
+RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
+"""The last two know what agents with credit know: that the last payment alone is late."""
 
 
 def rows() -> list[str]:
@@ -28,18 +31,25 @@ def rows() -> list[str]:
         for task, found in suite_tables(name, ROOT / "results"):
             if CREDIT not in found or "monte_carlo" not in found:
                 continue
-            ours, theirs = (quantile_time(found[arm], 50) for arm in (CREDIT, "monte_carlo"))
-            level = ours.episodes == theirs.episodes or not (ours.solved or theirs.solved)
-            ahead = None if level else ours.solved and (ours.episodes < theirs.episodes or not theirs.solved)
-            what = f"episodes to 90 %, Monte Carlo (`{name}`)"
-            table.append(
-                _row(task.name, what, *(learning_time(found[arm], 50) for arm in (CREDIT, "monte_carlo")), ahead)
-            )
+            rival = min((arm for arm in RIVALS if arm in found), key=lambda arm: quantile_time(found[arm], 50).episodes)
+            what = f"episodes to 90 %, {rival} (`{name}`)"
+            times = (learning_time(found[arm], 50) for arm in (CREDIT, rival))
+            table.append(f"| {task.name} | {what} | {' | '.join(times)} | {_ahead(found[CREDIT], found[rival])} |")
     return table
 
 
-def _row(task: str, what: str, ours: str, theirs: str, better: bool | None) -> str:
-    ahead = "level" if better is None else "credit" if better else "**without**"
+def _ahead(ours: list[Result], theirs: list[Result]) -> str:
+    early, solved = before_trust(ours)
+    if solved and 2 * early > solved:
+        return "does not tell"
+    mine, other = quantile_time(ours, 50), quantile_time(theirs, 50)
+    if mine.episodes == other.episodes or not (mine.solved or other.solved):
+        return "level"
+    return "credit" if mine.solved and (mine.episodes < other.episodes or not other.solved) else "**without**"
+
+
+def _row(task: str, what: str, ours: str, theirs: str, better: bool) -> str:
+    ahead = "credit" if better else "**without**"
     return f"| {task} | {what} | {ours} | {theirs} | {ahead} |"
 
 

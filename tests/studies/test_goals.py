@@ -8,7 +8,7 @@ from envs import Bomb, Choice, FiniteEnv, TraceBack
 from studies.proving_ground.fidelity import decisive_steps
 from studies.proving_ground.goals import decisive_by_chance, goals
 from studies.proving_ground.suites import Task
-from studies.proving_ground.tables import Table
+from studies.proving_ground.tables import Table, before_trust
 from studies.proving_ground.watch_repair_report import repair_medians, watch_repair_section
 
 
@@ -82,3 +82,13 @@ def test_decisive_steps_by_chance_are_as_many_as_in_random_episodes(env: FiniteE
     rollout = play(model, np.zeros((1, *model.shape)), draws, draws.exploring(Exploration(), 1.0, model.shape[2]))
     counts = decisive_steps(model, rollout).sum(axis=1)
     assert abs(counts.mean() - decisive_by_chance(model)) < 4 * counts.std() / np.sqrt(n) + 1e-9
+
+
+def test_runs_that_were_solved_before_any_credit_tell_nothing_of_it() -> None:
+    runs = [
+        {"solved_at": 10, "trusted_at": 130},
+        {"solved_at": 130, "trusted_at": 130},  # the round that earned trust solved it
+        {"solved_at": 200, "trusted_at": None},
+        {"solved_at": None, "trusted_at": 140},
+    ]
+    assert before_trust(runs) == (2, 3)
