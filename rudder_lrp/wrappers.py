@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rudder_lrp.episodes.episode import Array, Observations, as_array, map_arrays
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution.causal import CausalCredit
+from rudder_lrp.redistribution.causal import CausalCredit, HandsOutCredit
 from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig, takes_options
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ else:
 logger = logging.getLogger(__name__)
 
 
-class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
+class RedistributedReward(HandsOutCredit, gym.Wrapper[Any, Any, Any, Any]):
     """Collects lessons from one environment, trains a predictor now and then, and hands out redistributed rewards.
 
     The rewards of an episode sum to its true return; see `rudder_lrp.redistribution.causal.CausalCredit`.
@@ -62,15 +62,6 @@ class RedistributedReward(gym.Wrapper[Any, Any, Any, Any]):
         self.credit = CausalCredit.for_spaces(*spaces, 1, config, predictor, seed)
         self._running = False
         self._told_of_interruption = False
-
-    @property
-    def training(self) -> bool:
-        """Whether rewards are redistributed and learnt from; see `CausalCredit.training`."""
-        return self.credit.training
-
-    @training.setter
-    def training(self, on: bool) -> None:
-        self.credit.training = on
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset; an unfinished episode is no lesson."""
@@ -131,7 +122,7 @@ def _batch_of_one(values: Any) -> Observations:
     return map_arrays(lambda array: _copy(array)[None], values)
 
 
-class RedistributedVectorReward(_VectorWrapper):
+class RedistributedVectorReward(HandsOutCredit, _VectorWrapper):
     """The same for N environments at once, in every autoreset mode.
 
     Args:
@@ -170,15 +161,6 @@ class RedistributedVectorReward(_VectorWrapper):
         config = config.changed(options, own_predictor=predictor is not None)
         self.credit = CausalCredit.for_spaces(*spaces, env.num_envs, config, predictor, seed)
         self._told_of_interruption = False
-
-    @property
-    def training(self) -> bool:
-        """Whether rewards are redistributed and learnt from; see `CausalCredit.training`."""
-        return self.credit.training
-
-    @training.setter
-    def training(self, on: bool) -> None:
-        self.credit.training = on
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments, or those of `options["reset_mask"]`; unfinished episodes are no lessons."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
+from tests.damage import damaged
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "empty": torch.empty(0, dtype=torch.float64), "scalar": torch.tensor(3)}
 
@@ -27,13 +28,7 @@ def test_what_is_written_is_read(tmp_path) -> None:
 @given(data=st.data())
 def test_any_flipped_bit_and_any_cut_is_refused(tmp_path, data) -> None:
     path = write_tensors(tmp_path / "file", TENSORS, "things 2", {"n": 1})
-    whole = bytearray(path.read_bytes())
-    at = data.draw(st.integers(0, len(whole) - 1))
-    if data.draw(st.booleans()):
-        whole[at] ^= 1 << data.draw(st.integers(0, 7))
-    else:
-        del whole[at:]
-    path.write_bytes(whole)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         tensors, header = read_tensors(path, "things 2")
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, cast
 
@@ -29,6 +30,7 @@ class Unit(StrEnum):
     """A whole step; its relevance is spread evenly over its features, so that their sum is the step's."""
 
 
+@dataclass(eq=False)
 class LSTMAttribution(ABC):
     """An explanation of an `nn.LSTM` and the readout of its final state; a subclass adds the method.
 
@@ -45,17 +47,19 @@ class LSTMAttribution(ABC):
         ValueError: if `reads` is neither.
     """
 
-    def __init__(self, lstm: nn.LSTM, readout: nn.Module, *, reads: Reads = "hidden") -> None:
-        if not isinstance(lstm, nn.LSTM) or not isinstance(readout, nn.Module):
+    lstm: nn.LSTM
+    readout: nn.Module
+    _: KW_ONLY
+    reads: Reads = "hidden"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lstm, nn.LSTM) or not isinstance(self.readout, nn.Module):
             raise TypeError(
-                f"explained are a torch.nn.LSTM and an nn.Module that reads it out, got {type(lstm).__name__} "
-                f"and {type(readout).__name__}; pass the two parts of the model"
+                f"explained are a torch.nn.LSTM and an nn.Module that reads it out, got {type(self.lstm).__name__} "
+                f"and {type(self.readout).__name__}; pass the two parts of the model"
             )
-        if reads not in ("hidden", "cell"):
-            raise ValueError(f"reads must be 'hidden' or 'cell', got {reads!r}")
-        self.lstm = lstm
-        self.readout = readout
-        self.reads = reads
+        if self.reads not in ("hidden", "cell"):
+            raise ValueError(f"reads must be 'hidden' or 'cell', got {self.reads!r}")
 
     def attribute(self, inputs: Batch, target: Target = None, *, lengths: Tensor | None = None) -> Batch:
         """See `Attribution.attribute`; a `PackedSequence` will do as well and is returned in kind.
@@ -114,17 +118,17 @@ def by_length(lengths: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield int(length), (lengths == length).nonzero()[:, 0]
 
 
-def unit_mask(inputs: Tensor, unit: Unit) -> Tensor:
+def unit_mask(inputs: Tensor, unit: Unit | str) -> Tensor:
     """Number the units of `[B, T, F]` from 0, `[1, T, F]`; what has the same number is switched off together."""
     _, horizon, features = inputs.shape
-    if unit is Unit.STEP:
+    if unit == Unit.STEP:
         return torch.arange(horizon, device=inputs.device)[None, :, None].expand(1, horizon, features).contiguous()
     return torch.arange(horizon * features, device=inputs.device).view(1, horizon, features)
 
 
-def spread(relevance: Tensor, unit: Unit) -> Tensor:
+def spread(relevance: Tensor, unit: Unit | str) -> Tensor:
     """Divide what every feature of a step was given for the whole step by their number."""
-    return relevance / relevance.shape[-1] if unit is Unit.STEP else relevance
+    return relevance / relevance.shape[-1] if unit == Unit.STEP else relevance
 
 
 def captum_attr() -> Any:
@@ -138,3 +142,17 @@ def captum_attr() -> Any:
     except ImportError as error:
         raise ImportError('this attribution calls Captum: pip install "rudder-lrp[attribution]"') from error
     return captum.attr
+
+
+def ask_captum(method: Any, inputs: Tensor, lengths: Tensor, target: Tensor, **options: Any) -> Tensor:
+    """What a method of Captum says of a score, shaped like the inputs.
+
+    Args:
+        method: one of `captum_attr`, of `LSTMAttribution.score`.
+        inputs: `[B, T, F]`.
+        lengths: second argument of the score, `[B]`.
+        target: its third argument, `[B]`.
+        options: what else the method takes.
+    """
+    relevance: Tensor = method.attribute(inputs, additional_forward_args=(lengths, target), **options)
+    return relevance

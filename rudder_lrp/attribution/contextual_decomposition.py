@@ -14,12 +14,13 @@ phrase if the step does. The relevance of an input is the relevant part of the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from rudder_lrp.attribution.base import LSTMAttribution, Reads, Unit, by_length, spread, unit_mask
+from rudder_lrp.attribution.base import LSTMAttribution, Unit, by_length, spread, unit_mask
 from rudder_lrp.attribution.protocol import Target
 from rudder_lrp.lstm import LayerWeights, gate_rows
 
@@ -33,6 +34,7 @@ class Parts(NamedTuple):
     """All else."""
 
 
+@dataclass(eq=False)
 class ContextualDecomposition(LSTMAttribution):
     """Contextual decomposition: relevance of each input as a phrase of its own.
 
@@ -52,29 +54,23 @@ class ContextualDecomposition(LSTMAttribution):
     """
 
     readout: nn.Linear
+    _: KW_ONLY
+    unit: Unit | str = Unit.FEATURE
+    rows: int = 1024
 
-    def __init__(
-        self,
-        lstm: nn.LSTM,
-        readout: nn.Linear,
-        *,
-        unit: Unit | str = Unit.FEATURE,
-        rows: int = 1024,
-        reads: Reads = "hidden",
-    ) -> None:
-        super().__init__(lstm, readout, reads=reads)
-        if not isinstance(readout, nn.Linear):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.readout, nn.Linear):
             raise TypeError(
-                f"contextual decomposition reads out through torch.nn.Linear, got {type(readout).__name__}; "
+                f"contextual decomposition reads out through torch.nn.Linear, got {type(self.readout).__name__}; "
                 "use another attribution"
             )
-        if lstm.proj_size:
+        if self.lstm.proj_size:
             raise ValueError(
-                f"contextual decomposition takes LSTMs without projection, got proj_size={lstm.proj_size}; "
+                f"contextual decomposition takes LSTMs without projection, got proj_size={self.lstm.proj_size}; "
                 "use another attribution"
             )
-        self.unit = Unit(unit)
-        self.rows = rows
+        self.unit = Unit(self.unit)
 
     @torch.no_grad()
     def of_phrase(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rudder_lrp.attribution.base import LSTMAttribution, captum_attr
+from rudder_lrp.attribution.base import LSTMAttribution, ask_captum, captum_attr
 
 
 class GradientTimesInput(LSTMAttribution):
@@ -14,9 +14,5 @@ class GradientTimesInput(LSTMAttribution):
     """
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        product: Tensor = (
-            captum_attr()
-            .InputXGradient(self.score)
-            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths, target))
-        )
-        return product
+        method = captum_attr().InputXGradient(self.score)
+        return ask_captum(method, inputs.clone().requires_grad_(), lengths, target)

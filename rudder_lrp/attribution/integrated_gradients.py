@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from dataclasses import KW_ONLY, dataclass
 
-from rudder_lrp.attribution.base import LSTMAttribution, Reads, captum_attr
+from torch import Tensor
+
+from rudder_lrp.attribution.base import LSTMAttribution, ask_captum, captum_attr
 
 
+@dataclass(eq=False)
 class IntegratedGradients(LSTMAttribution):
     """Integrated gradients (Sundararajan et al. 2017), by Captum.
 
@@ -24,33 +27,23 @@ class IntegratedGradients(LSTMAttribution):
         ValueError: if `steps` is below 1.
     """
 
-    def __init__(
-        self,
-        lstm: nn.LSTM,
-        readout: nn.Module,
-        *,
-        steps: int = 50,
-        baseline: float = 0.0,
-        rows: int = 1024,
-        reads: Reads = "hidden",
-    ) -> None:
-        super().__init__(lstm, readout, reads=reads)
-        if steps < 1:
-            raise ValueError(f"the quadrature needs at least 1 step, got {steps}")
-        self.steps = steps
-        self.baseline = baseline
-        self.rows = rows
+    _: KW_ONLY
+    steps: int = 50
+    baseline: float = 0.0
+    rows: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1:
+            raise ValueError(f"the quadrature needs at least 1 step, got {self.steps}")
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        integral: Tensor = (
-            captum_attr()
-            .IntegratedGradients(self.score)
-            .attribute(
-                inputs,
-                baselines=self.baseline,
-                additional_forward_args=(lengths, target),
-                n_steps=self.steps,
-                internal_batch_size=max(self.rows, len(inputs)),
-            )
+        return ask_captum(
+            captum_attr().IntegratedGradients(self.score),
+            inputs,
+            lengths,
+            target,
+            baselines=self.baseline,
+            n_steps=self.steps,
+            internal_batch_size=max(self.rows, len(inputs)),
         )
-        return integral

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rudder_lrp.attribution.base import LSTMAttribution, Reads, Unit, captum_attr, spread, unit_mask
+from rudder_lrp.attribution.base import LSTMAttribution, Unit, ask_captum, captum_attr, spread, unit_mask
 
 
+@dataclass(eq=False)
 class Occlusion(LSTMAttribution):
     """Output minus the output with one unit replaced by the baseline (Li et al. 2016), by Captum's `FeatureAblation`.
 
@@ -22,32 +25,24 @@ class Occlusion(LSTMAttribution):
         reads: see `LSTMAttribution`.
     """
 
-    def __init__(
-        self,
-        lstm: nn.LSTM,
-        readout: nn.Module,
-        *,
-        unit: Unit | str = Unit.FEATURE,
-        baseline: float = 0.0,
-        rows: int = 1024,
-        reads: Reads = "hidden",
-    ) -> None:
-        super().__init__(lstm, readout, reads=reads)
-        self.unit = Unit(unit)
-        self.baseline = baseline
-        self.rows = rows
+    _: KW_ONLY
+    unit: Unit | str = Unit.FEATURE
+    baseline: float = 0.0
+    rows: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.unit = Unit(self.unit)
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
-            lost: Tensor = (
-                captum_attr()
-                .FeatureAblation(self.score)
-                .attribute(
-                    inputs,
-                    baselines=self.baseline,
-                    additional_forward_args=(lengths, target),
-                    feature_mask=unit_mask(inputs, self.unit),
-                    perturbations_per_eval=max(1, self.rows // len(inputs)),
-                )
+            lost = ask_captum(
+                captum_attr().FeatureAblation(self.score),
+                inputs,
+                lengths,
+                target,
+                baselines=self.baseline,
+                feature_mask=unit_mask(inputs, self.unit),
+                perturbations_per_eval=max(1, self.rows // len(inputs)),
             )
         return spread(lost, self.unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rudder_lrp.attribution.base import LSTMAttribution, captum_attr
+from rudder_lrp.attribution.base import LSTMAttribution, ask_captum, captum_attr
 
 
 class Sensitivity(LSTMAttribution):
@@ -14,9 +14,5 @@ class Sensitivity(LSTMAttribution):
     """
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        saliency: Tensor = (
-            captum_attr()
-            .Saliency(self.score)
-            .attribute(inputs.clone().requires_grad_(), additional_forward_args=(lengths, target))
-        )
-        return saliency
+        method = captum_attr().Saliency(self.score)
+        return ask_captum(method, inputs.clone().requires_grad_(), lengths, target)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rudder_lrp.attribution.base import (
     LSTMAttribution,
-    Reads,
     Unit,
+    ask_captum,
     by_length,
     captum_attr,
     spread,
@@ -16,6 +18,7 @@ from rudder_lrp.attribution.base import (
 )
 
 
+@dataclass(eq=False)
 class ShapleySampling(LSTMAttribution):
     """Shapley values estimated from random permutations (Strumbelj & Kononenko 2010), by Captum.
 
@@ -37,26 +40,18 @@ class ShapleySampling(LSTMAttribution):
         ValueError: if `samples` is below 1.
     """
 
-    def __init__(
-        self,
-        lstm: nn.LSTM,
-        readout: nn.Module,
-        *,
-        samples: int = 25,
-        unit: Unit | str = Unit.FEATURE,
-        baseline: float = 0.0,
-        seed: int = 0,
-        rows: int = 1024,
-        reads: Reads = "hidden",
-    ) -> None:
-        super().__init__(lstm, readout, reads=reads)
-        if samples < 1:
-            raise ValueError(f"Shapley sampling needs at least 1 permutation, got {samples}")
-        self.samples = samples
-        self.unit = Unit(unit)
-        self.baseline = baseline
-        self.seed = seed
-        self.rows = rows
+    _: KW_ONLY
+    samples: int = 25
+    unit: Unit | str = Unit.FEATURE
+    baseline: float = 0.0
+    seed: int = 0
+    rows: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples < 1:
+            raise ValueError(f"Shapley sampling needs at least 1 permutation, got {self.samples}")
+        self.unit = Unit(self.unit)
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         relevance = torch.zeros_like(inputs)
@@ -69,16 +64,14 @@ class ShapleySampling(LSTMAttribution):
     def _of_equal_length(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            gains: Tensor = (
-                captum_attr()
-                .ShapleyValueSampling(self.score)
-                .attribute(
-                    inputs,
-                    baselines=self.baseline,
-                    additional_forward_args=(lengths, target),
-                    feature_mask=unit_mask(inputs, self.unit),
-                    n_samples=self.samples,
-                    perturbations_per_eval=max(1, self.rows // len(inputs)),
-                )
+            gains = ask_captum(
+                captum_attr().ShapleyValueSampling(self.score),
+                inputs,
+                lengths,
+                target,
+                baselines=self.baseline,
+                feature_mask=unit_mask(inputs, self.unit),
+                n_samples=self.samples,
+                perturbations_per_eval=max(1, self.rows // len(inputs)),
             )
         return spread(gains, self.unit).to(inputs.dtype)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rudder_lrp.attribution.base import LSTMAttribution, Reads, captum_attr
+from rudder_lrp.attribution.base import LSTMAttribution, ask_captum, captum_attr
 
 
+@dataclass(eq=False)
 class SmoothGrad(LSTMAttribution):
     """Gradient times input averaged over noisy inputs (Smilkov et al. 2017), by Captum's `NoiseTunnel`.
 
@@ -25,22 +28,15 @@ class SmoothGrad(LSTMAttribution):
         ValueError: if `samples` is below 1 or `noise` negative.
     """
 
-    def __init__(
-        self,
-        lstm: nn.LSTM,
-        readout: nn.Module,
-        *,
-        samples: int = 25,
-        noise: float = 0.1,
-        seed: int = 0,
-        reads: Reads = "hidden",
-    ) -> None:
-        super().__init__(lstm, readout, reads=reads)
-        if samples < 1 or noise < 0:
-            raise ValueError(f"SmoothGrad needs samples >= 1 and noise >= 0, got {samples} and {noise}")
-        self.samples = samples
-        self.noise = noise
-        self.seed = seed
+    _: KW_ONLY
+    samples: int = 25
+    noise: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.samples < 1 or self.noise < 0:
+            raise ValueError(f"SmoothGrad needs samples >= 1 and noise >= 0, got {self.samples} and {self.noise}")
 
     def _relevance(self, inputs: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         relevance = torch.zeros_like(inputs)
@@ -53,10 +49,11 @@ class SmoothGrad(LSTMAttribution):
         attr = captum_attr()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            smooth: Tensor = attr.NoiseTunnel(attr.InputXGradient(self.score)).attribute(
+            return ask_captum(
+                attr.NoiseTunnel(attr.InputXGradient(self.score)),
                 inputs.clone().requires_grad_(),
+                lengths,
+                target,
                 nt_samples=self.samples,
                 stdevs=self.noise,
-                additional_forward_args=(lengths, target),
             )
-        return smooth

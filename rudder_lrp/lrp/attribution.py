@@ -12,7 +12,7 @@ from rudder_lrp.lrp import checks
 from rudder_lrp.lrp.composite import Choice, Composite, Place
 from rudder_lrp.lrp.ledger import Ledger, ModelLedger
 from rudder_lrp.lrp.model import ModelLRP, ModelTarget
-from rudder_lrp.lrp.recurrent import Batch, Explanation, InitialState, Reads, RecurrentLRP, Target
+from rudder_lrp.lrp.recurrent import Asked, Batch, Explanation, InitialState, Reads, RecurrentLRP, Target
 from rudder_lrp.lrp.rules import GATE_RULES, LINEAR_RULES, GateRule, LinearRule, Rules
 
 Account = TypeVar("Account", Ledger, ModelLedger)
@@ -176,15 +176,8 @@ class LRP(Generic[Account]):
         if self._recurrent is not None:
             extra = {"additional_forward_args": additional_forward_args, "per_feature": per_feature}
             checks.refuse_options("a recurrent layer and its readout", **extra)
-            found, ledger = self._recurrent.attribute(
-                inputs,  # type: ignore[type-var]
-                target,  # type: ignore[arg-type]
-                lengths,
-                account=return_ledger,
-                state=state,
-                step=step,
-                relevance=relevance,
-            )
+            asked = Asked(target, state, step, relevance)  # type: ignore[arg-type]
+            found, ledger = self._recurrent.attribute(inputs, lengths, asked, account=return_ledger)  # type: ignore[type-var]
             return found if ledger is None else (found, ledger)
         assert self._whole is not None
         checks.refuse_options("a whole model", lengths=lengths, state=state, step=step, relevance=relevance)
@@ -209,7 +202,7 @@ class LRP(Generic[Account]):
         """
         if self._recurrent is None:
             raise TypeError("explain is for a recurrent layer and its readout, got a whole model; use attribute")
-        return self._recurrent.explain(inputs, target, lengths, state=state, step=step, relevance=relevance)
+        return self._recurrent.explain(inputs, lengths, Asked(target, state, step, relevance))
 
 
 __all__ = ["LRP", "Batch", "Explanation", "Reads"]

@@ -19,17 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import (
-    Account,
-    Direction,
-    Gates,
-    Passed,
-    Row,
-    Shares,
-    rows_and_shares,
-    slabs,
-    unknown_gates,
-)
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -48,7 +38,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     if not (account or _needs_all_cells(arrivals, rules)):
         return _slab_by_slab(direction, arrivals, rules)
-    gates = Gates.of(direction, unknown_gates(direction.weights, rules.pays_gates))
+    gates = Gates.of(direction, direction.unknown_gates(rules.pays_gates))
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = arrivals.select(c[1:])
@@ -85,8 +75,8 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Pas
     entering = per_cell(arrivals, direction.last_cell, None, rules.eps)
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
-    unknown = unknown_gates(direction.weights, pays_gates=False)
-    for steps in reversed(slabs(direction.h)):
+    unknown = direction.unknown_gates(pays_gates=False)
+    for steps in reversed(direction.slabs()):
         part = direction.during(steps)
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)

@@ -10,6 +10,9 @@ from torch import Tensor
 from rudder_lrp.lrp.rules import Rules, epsilon
 from rudder_lrp.lstm import Gate, LayerWeights, State, cell_states
 
+_IN_CACHE = 2**17
+"""Numbers of one gate, half a megabyte in float32: a handful of such tensors stay in the cache of a core."""
+
 
 class Direction(NamedTuple):
     """One layer and direction, time-major, in the order in which it runs."""
@@ -39,25 +42,30 @@ class Direction(NamedTuple):
         h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
         return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, self.initial[1]))
 
+    def slabs(self) -> list[slice]:
+        """Cut its steps into stretches that are worked on at once."""
+        h = self.h
+        steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
+        return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
+
+    def unknown_gates(self, pays_gates: bool) -> LayerWeights:
+        """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
+        if pays_gates:
+            return self.weights
+        if self.weights.is_open(Gate.F):
+            rows = self.weights.rows(Gate.I), self.weights.rows(Gate.G)
+            return LayerWeights(*map(torch.cat, zip(*rows, strict=True)))
+        return self.weights.cut(slice(0, Gate.O * self.weights.U.shape[1]))
+
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden (or cell) state after one step of each sequence, `[B]` to `[B, H]`."""
         if cell and bool((steps == len(self.h) - 1).all()):
             return self.last_cell
         states = self.h
         if cell:
-            gates = Gates.of(self, unknown_gates(self.weights, pays_gates=False))
+            gates = Gates.of(self, self.unknown_gates(pays_gates=False))
             states = gates.cells(self.initial[1])[1:]
         return states[steps, torch.arange(len(steps), device=steps.device)]
-
-
-_IN_CACHE = 2**17
-"""Numbers of one gate, half a megabyte in float32: a handful of such tensors stay in the cache of a core."""
-
-
-def slabs(h: Tensor) -> list[slice]:
-    """Cut the steps of hidden states `[T, B, H]` into stretches that are worked on at once."""
-    steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
-    return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
 
 
 class Account(NamedTuple):
@@ -117,15 +125,6 @@ class Gates(NamedTuple):
     def cells(self, initial: Tensor) -> Tensor:
         """Cell states, `[T + 1, B, H]`, the initial one first; in the scratch room."""
         return cell_states(self.written, self.f, initial, out=self.scratch)
-
-
-def unknown_gates(weights: LayerWeights, pays_gates: bool) -> LayerWeights:
-    """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
-    if pays_gates:
-        return weights
-    if weights.is_open(Gate.F):
-        return LayerWeights(*map(torch.cat, zip(weights.rows(Gate.I), weights.rows(Gate.G), strict=True)))
-    return weights.cut(slice(0, Gate.O * weights.U.shape[1]))
 
 
 def _opened(gates: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,18 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import (
-    Account,
-    Direction,
-    Gates,
-    Passed,
-    Row,
-    Shares,
-    cell_input_weights,
-    rows_and_shares,
-    slabs,
-    unknown_gates,
-)
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, cell_input_weights, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import State
@@ -68,7 +57,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     sweep = Sweep(direction, arrivals, factors, weights.U, conserve=False)
     sweep.run()
     relevance = torch.empty_like(direction.inputs)
-    for steps in slabs(direction.h):
+    for steps in direction.slabs():
         torch.mul(factors.slots[steps, :, 1] @ weights.W, direction.inputs[steps], out=relevance[steps])
     return Passed(relevance, None, sweep.initial(direction.initial[0]))
 
@@ -77,8 +66,8 @@ def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
     """What LRP-all multiplies relevance with, a few steps at once: what they need then stays in the cache."""
     steps, batch, hidden = direction.h.shape
     slots = direction.h.new_empty(steps, batch, 2, hidden)
-    c, unknown = direction.initial[1], unknown_gates(direction.weights, pays_gates=False)
-    for at in slabs(direction.h):
+    c, unknown = direction.initial[1], direction.unknown_gates(pays_gates=False)
+    for at in direction.slabs():
         part = direction.during(at)
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)
@@ -92,7 +81,7 @@ def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
 
 def _propagate_in_full(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """With gates that take relevance, with an account, or to conserve: all steps at once."""
-    gates = Gates.of(direction, unknown_gates(direction.weights, rules.pays_gates))
+    gates = Gates.of(direction, direction.unknown_gates(rules.pays_gates))
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     factors = _factors(gates, c, rows, shares, rules, account)

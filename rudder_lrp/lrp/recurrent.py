@@ -72,22 +72,13 @@ class RecurrentLRP:
         self._check_widths()
 
     def attribute(
-        self,
-        inputs: Batch,
-        target: Target = None,
-        lengths: Tensor | None = None,
-        *,
-        account: bool = False,
-        state: InitialState = None,
-        step: int | Tensor | None = None,
-        relevance: Tensor | PackedSequence | None = None,
+        self, inputs: Batch, lengths: Tensor | None, asked: Asked, *, account: bool
     ) -> tuple[Batch, Ledger | None]:
         """Relevance shaped like the inputs and, on demand, the ledger; see `LRP.attribute`.
 
         Raises:
             ValueError: if an argument does not fit the model or the inputs.
         """
-        asked = Asked(target, state, step, relevance)
         if isinstance(inputs, PackedSequence):
             if lengths is not None:
                 raise ValueError("a PackedSequence brings its lengths, got lengths as well; leave them out")
@@ -100,19 +91,9 @@ class RecurrentLRP:
         found, ledger, _ = self._explain(self._swap(inputs), lengths, account, asked)
         return self._swap(found), ledger
 
-    def explain(
-        self,
-        inputs: Tensor,
-        target: Target = None,
-        lengths: Tensor | None = None,
-        *,
-        state: InitialState = None,
-        step: int | Tensor | None = None,
-        relevance: Tensor | None = None,
-    ) -> Explanation:
+    def explain(self, inputs: Tensor, lengths: Tensor | None, asked: Asked) -> Explanation:
         """Relevance of features and steps for one output, of inputs `[B, T, F]` in any case."""
         checks.check_inputs(inputs, self._weight, self._features, "[B, T, F]")
-        asked = Asked(target, state, step, relevance)
         found, ledger, absorbed = self._explain(inputs.transpose(0, 1), lengths, True, asked)
         assert ledger is not None
         assert absorbed is not None

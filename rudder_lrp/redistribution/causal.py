@@ -240,3 +240,19 @@ class CausalCredit:
             self._owed[where] = 0.0
             self._open = self._open | where
             self._stream.restart(where)
+
+
+class HandsOutCredit:
+    """Mixed with a wrapper that hands out causal credit, of one environment or of many."""
+
+    credit: CausalCredit
+    """What says how much each step earns."""
+
+    @property
+    def training(self) -> bool:
+        """Whether rewards are redistributed and learnt from, as in VecNormalize; see `CausalCredit.training`."""
+        return self.credit.training
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        self.credit.training = on

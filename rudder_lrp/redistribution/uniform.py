@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.features import Features, TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.redistribution.base import Residual, Rewards
-from rudder_lrp.redistribution.learning import Cadence, LearningRedistributor
+from rudder_lrp.redistribution.learning import LearningRedistributor
 
 
 class UniformRedistributor(LearningRedistributor):
@@ -48,17 +49,9 @@ class IRCRRedistributor(LearningRedistributor):
         cadence: how often it learns while an agent plays.
     """
 
-    def __init__(
-        self,
-        features: TransitionFeatures,
-        residual: Residual | str = Residual.SPREAD,
-        *,
-        cadence: Cadence | None = None,
-    ) -> None:
-        super().__init__(features, residual, cadence=cadence)
-        self.lowest, self.highest = 0.0, 0.0
-        self._guidance: dict[bytes, float] = {}
-        self._usual = 0.0
+    # Before anything is known; `fit` replaces all of them.
+    lowest = highest = _usual = 0.0
+    _guidance: Mapping[bytes, float] = MappingProxyType({})
 
     def fit(self, episodes: Sequence[Episode | Lesson]) -> None:
         """Take over what these episodes returned, in place of what was known.

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.redistribution.causal import FinishedEpisode
+from rudder_lrp.sb3.credited_buffer import CreditedBuffer
 from rudder_lrp.sb3.episodic import EpisodicCredit
 
 _NONE, _STALE = -1, -1
@@ -33,13 +33,11 @@ class _StoredEpisode:
     version: int = _STALE
 
 
-class RedistributedReplayBuffer(ReplayBuffer):
+class RedistributedReplayBuffer(CreditedBuffer, ReplayBuffer):
     """A replay buffer that redistributes the rewards of finished episodes by the latest predictor.
 
     It keeps the features of every stored transition, `buffer_size * F * 4` bytes beside the observations. An episode
     that is running, or longer than the buffer, keeps the causal rewards it was handed.
-
-    Mixed with another replay buffer, as below, it does the same for that one.
 
     Args:
         credit: connection to the wrapper, passed through `replay_buffer_kwargs={"credit": ...}`.
@@ -49,22 +47,7 @@ class RedistributedReplayBuffer(ReplayBuffer):
         TypeError: if observations are dictionaries and this buffer stores arrays.
     """
 
-    takes_dictionaries: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        *arguments: Any,
-        credit: EpisodicCredit,
-        **options: Any,
-    ) -> None:
-        if isinstance(observation_space, spaces.Dict) and not self.takes_dictionaries:
-            raise TypeError(
-                f"{type(self).__name__} stores arrays, but the observations are {observation_space}; "
-                "use the redistributed buffer with Dict in its name"
-            )
-        super().__init__(buffer_size, observation_space, *arguments, **options)
+    def _connect(self, credit: EpisodicCredit) -> None:
         credit.expect_replay()
         self._credit = credit
         self._stored: dict[int, _StoredEpisode] = {}

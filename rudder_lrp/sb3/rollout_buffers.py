@@ -9,21 +9,17 @@ what it was handed.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
+from rudder_lrp.sb3.credited_buffer import CreditedBuffer
 from rudder_lrp.sb3.episodic import EpisodicCredit
 
 
-class RedistributedRolloutBuffer(RolloutBuffer):
+class RedistributedRolloutBuffer(CreditedBuffer, RolloutBuffer):
     """A rollout buffer that replaces the rewards of whole episodes before computing advantages.
-
-    Mixed with another rollout buffer, as below, it does the same for that one.
 
     Args:
         credit: connection to the wrapper, passed through `rollout_buffer_kwargs={"credit": ...}`.
@@ -34,23 +30,8 @@ class RedistributedRolloutBuffer(RolloutBuffer):
         ValueError: if the credit keeps the discounted return of another discount than the algorithm's.
     """
 
-    takes_dictionaries: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        buffer_size: int,
-        observation_space: spaces.Space[Any],
-        *arguments: Any,
-        credit: EpisodicCredit,
-        **options: Any,
-    ) -> None:
-        if isinstance(observation_space, spaces.Dict) and not self.takes_dictionaries:
-            raise TypeError(
-                f"{type(self).__name__} stores arrays, but the observations are {observation_space}; "
-                "use the redistributed buffer with Dict in its name"
-            )
+    def _connect(self, credit: EpisodicCredit) -> None:
         self.credit = credit
-        super().__init__(buffer_size, observation_space, *arguments, **options)
         if credit.gamma not in (1.0, self.gamma):
             raise ValueError(
                 f"the credit keeps the return discounted by {credit.gamma}, and the algorithm discounts by "

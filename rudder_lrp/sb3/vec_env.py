@@ -12,11 +12,11 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from rudder_lrp.episodes.episode import map_arrays, repair_terminal
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution.causal import CausalCredit, FinishedEpisode
+from rudder_lrp.redistribution.causal import CausalCredit, FinishedEpisode, HandsOutCredit
 from rudder_lrp.redistribution.config import ON_POLICY, CreditConfig, takes_options
 
 
-class RedistributedRewardVecEnv(VecEnvWrapper):
+class RedistributedRewardVecEnv(HandsOutCredit, VecEnvWrapper):
     """Collects lessons, trains its predictor now and then, and hands out redistributed rewards.
 
     While an episode runs, each step earns what it changed in the predicted return (on the leaky structure and the
@@ -75,15 +75,6 @@ class RedistributedRewardVecEnv(VecEnvWrapper):
     def predictor(self) -> ReturnPredictor:
         """The predictor whose predictions are redistributed."""
         return self.online.predictor
-
-    @property
-    def training(self) -> bool:
-        """Whether rewards are redistributed and learnt from, as in VecNormalize; see `CausalCredit.training`."""
-        return self.credit.training
-
-    @training.setter
-    def training(self, on: bool) -> None:
-        self.credit.training = on
 
     @property
     def vec_steps(self) -> int:

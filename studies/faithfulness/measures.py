@@ -10,16 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rudder_lrp.attribution import (
-    Attribution,
-    ContextualDecomposition,
-    GradientTimesInput,
-    IntegratedGradients,
-    Occlusion,
-    Sensitivity,
-    ShapleySampling,
-    SmoothGrad,
-)
+from rudder_lrp import attribution
 from rudder_lrp.attribution.protocol import Target
 from rudder_lrp.lrp import LRP
 from studies.faithfulness import arithmetic, marked_sum
@@ -40,24 +31,24 @@ class LRPOfSteps:
         return (steps / inputs.shape[2])[..., None].expand_as(inputs)
 
 
-METHODS: Mapping[str, Callable[..., Attribution]] = {
+METHODS: Mapping[str, Callable[..., attribution.Attribution]] = {
     "LRP-all": partial(LRP, eps=1e-5),
     "LRP-all, eps=1e-3": partial(LRP, eps=1e-3),
     "LRP-half": partial(LRP, rule="half", eps=1e-5),
     "LRP-prop": partial(LRP, rule="prop", eps=1e-5),
     "LRP-abs": partial(LRP, rule="abs", eps=1e-5),
-    "sensitivity": Sensitivity,
-    "gradient x input": GradientTimesInput,
-    "SmoothGrad": partial(SmoothGrad, samples=25, noise=0.1),
-    "integrated gradients": partial(IntegratedGradients, steps=50),
-    "occlusion": partial(Occlusion, unit="step"),
-    "Shapley sampling": partial(ShapleySampling, samples=25, unit="step"),
-    "contextual decomposition": partial(ContextualDecomposition, unit="step"),
+    "sensitivity": attribution.Sensitivity,
+    "gradient x input": attribution.GradientTimesInput,
+    "SmoothGrad": partial(attribution.SmoothGrad, samples=25, noise=0.1),
+    "integrated gradients": partial(attribution.IntegratedGradients, steps=50),
+    "occlusion": partial(attribution.Occlusion, unit="step"),
+    "Shapley sampling": partial(attribution.ShapleySampling, samples=25, unit="step"),
+    "contextual decomposition": partial(attribution.ContextualDecomposition, unit="step"),
 }
 """By name; LRP with eps = 1e-5 unless it says otherwise, what switches inputs off does so a step at a time."""
 
 
-SEQUENCE_METHODS: Mapping[str, Callable[..., Attribution]] = {
+SEQUENCE_METHODS: Mapping[str, Callable[..., attribution.Attribution]] = {
     "LRP-all, steps": partial(LRPOfSteps, eps=1e-5),
     **METHODS,
 }

@@ -7,7 +7,7 @@ positive expected profit; exploration is left out of the count, and counted the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from agents.tabular.lockstep import Rollout
 from agents.tabular.observed import Observed
 from envs.finite import Floats, Indices
 from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, expected_sale, simulate
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.viewing.metrics import credit_fidelity, rank_correlation
 
@@ -37,16 +36,7 @@ EPSILON, OPTIMISM = 0.1, 10.0
 """Share of random actions, and the value of everything at first, so that all is tried."""
 
 CONFIG = CreditConfig(
-    train_every=50,
-    relearnt=500,
-    training=TrainingConfig(
-        predicts=Predicts.OUTLOOK,
-        updates=100,
-        kept=1.0,
-        along_weight=0.5,
-        weight_decay=1e-6,
-        variation_weight=0.0,
-    ),
+    train_every=50, relearnt=500, training=replace(CreditConfig().training, updates=100, variation_weight=0.0)
 )
 
 

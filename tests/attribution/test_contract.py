@@ -9,30 +9,21 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rudder_lrp.attribution import (
-    Attribution,
-    ContextualDecomposition,
-    GradientTimesInput,
-    IntegratedGradients,
-    Occlusion,
-    Sensitivity,
-    ShapleySampling,
-    SmoothGrad,
-)
+from rudder_lrp import attribution
 from rudder_lrp.lrp import LRP
 from tests.attribution.conftest import Model, make_model
 
 METHODS = {
-    "sensitivity": Sensitivity,
-    "gradient_times_input": GradientTimesInput,
-    "integrated_gradients": partial(IntegratedGradients, steps=8),
-    "occlusion": Occlusion,
-    "occlusion_of_steps": partial(Occlusion, unit="step"),
-    "shapley": partial(ShapleySampling, samples=2),
-    "shapley_of_steps": partial(ShapleySampling, samples=2, unit="step"),
-    "smooth_grad": partial(SmoothGrad, samples=3),
-    "contextual_decomposition": ContextualDecomposition,
-    "contextual_decomposition_of_steps": partial(ContextualDecomposition, unit="step"),
+    "sensitivity": attribution.Sensitivity,
+    "gradient_times_input": attribution.GradientTimesInput,
+    "integrated_gradients": partial(attribution.IntegratedGradients, steps=8),
+    "occlusion": attribution.Occlusion,
+    "occlusion_of_steps": partial(attribution.Occlusion, unit="step"),
+    "shapley": partial(attribution.ShapleySampling, samples=2),
+    "shapley_of_steps": partial(attribution.ShapleySampling, samples=2, unit="step"),
+    "smooth_grad": partial(attribution.SmoothGrad, samples=3),
+    "contextual_decomposition": attribution.ContextualDecomposition,
+    "contextual_decomposition_of_steps": partial(attribution.ContextualDecomposition, unit="step"),
     "lrp": LRP,
 }
 FLOAT32_SUMS = ("shapley", "shapley_of_steps")
@@ -58,7 +49,7 @@ def close(name: str) -> dict[str, float]:
 
 def test_is_an_attribution(name: str, make_model: Callable[..., Model]) -> None:
     model = make_model()
-    assert isinstance(METHODS[name](model.lstm, model.readout), Attribution)
+    assert isinstance(METHODS[name](model.lstm, model.readout), attribution.Attribution)
 
 
 def test_relevance_is_shaped_like_the_inputs_and_not_zero(name: str, make_model: Callable[..., Model]) -> None:

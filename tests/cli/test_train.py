@@ -1,36 +1,21 @@
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rudder_lrp.cli.main import main
+from tests.cli.running import STEPS, finished, interrupted
 
-ROOT = Path(__file__).parents[2]
-STEPS = "tests.cli.steps:Steps-v0"
 SHORT = ["--env", STEPS, "--timesteps", "4096", "--evaluation-episodes", "2"]
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "rudder_lrp", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, str, str]:
     """A short real run, its folder, and what it printed."""
     logdir = tmp_path_factory.mktemp("runs")
-    process = start("train", *SHORT, "--logdir", logdir)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
+    out, err = finished("train", *SHORT, "--logdir", logdir, timeout=240)
     return logdir / "Steps-v0_PPO_lrp_1", out, err
 
 
@@ -110,21 +95,9 @@ def test_a_predictor_of_another_environment_is_refused(trained, capsys) -> None:
 
 
 def test_an_interrupted_training_saves_what_there_is_names_it_and_ends_with_130(tmp_path) -> None:
-    process = start("train", "--env", STEPS, "--timesteps", 10_000_000, "--logdir", tmp_path)
-    try:
-        deadline = time.monotonic() + 240
-        while not list(tmp_path.glob("*/checkpoint_*")):
-            assert time.monotonic() < deadline, "training did not start"
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.5)
-        time.sleep(3)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=240)
-    finally:
-        process.kill()
+    endless = ["train", "--env", STEPS, "--timesteps", 10_000_000, "--logdir", tmp_path]
+    err = interrupted(*endless, under_way=lambda: any(tmp_path.glob("*/checkpoint_*")), pause=3)
     folder = tmp_path / "Steps-v0_PPO_lrp_1"
-    assert process.returncode == 130, err
     assert f"saved in {folder}" in err
-    assert "Traceback" not in err
     assert (folder / "model.zip").is_file()
     assert (folder / "predictor.safetensors").is_file()

@@ -11,15 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rudder_lrp.lrp import LRP
 from rudder_lrp.lrp.rules import GATE_RULES
-from tests.lrp.models import (
-    KINDS,
-    architectures,
-    lengths_of_batches,
-    random_inputs,
-    random_lstm,
-    random_readout,
-    random_state,
-)
+from tests.lrp import models
 
 RULES = list(GATE_RULES)
 
@@ -32,16 +24,16 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
 
 @settings(max_examples=40)
 @given(
-    architecture=architectures,
-    lengths=lengths_of_batches,
+    architecture=models.architectures,
+    lengths=models.lengths_of_batches,
     rule=st.sampled_from(RULES),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(models.KINDS),
     conserve=st.booleans(),
 )
 def test_a_sequence_gets_the_same_alone_and_in_any_padded_batch(architecture, lengths, rule, kind, conserve) -> None:
-    lstm = random_lstm(kind, **architecture)
-    lrp = LRP(lstm, random_readout(lstm), rule, 0.05, conserve=conserve)
-    x = random_inputs(lstm, len(lengths), max(lengths) + 2)
+    lstm = models.random_lstm(kind, **architecture)
+    lrp = LRP(lstm, models.random_readout(lstm), rule, 0.05, conserve=conserve)
+    x = models.random_inputs(lstm, len(lengths), max(lengths) + 2)
     for b, length in enumerate(lengths):
         x[b, length:] = torch.nan
     together = lrp.attribute(x, 1, torch.tensor(lengths))
@@ -53,19 +45,19 @@ def test_a_sequence_gets_the_same_alone_and_in_any_padded_batch(architecture, le
 
 @settings(max_examples=40)
 @given(
-    architecture=architectures,
+    architecture=models.architectures,
     rule=st.sampled_from(RULES),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(models.KINDS),
     conserve=st.booleans(),
     deep=st.booleans(),
     step=st.sampled_from([None, 0, 3]),
 )
 def test_the_ledger_sums_to_the_output(architecture, rule, kind, conserve, deep, step) -> None:
-    lstm = random_lstm(kind, **architecture)
+    lstm = models.random_lstm(kind, **architecture)
     states = lstm.hidden_size * (2 if lstm.bidirectional else 1)
     readout = mlp(states, 2) if deep else nn.Linear(states, 2).double()
     encoder = nn.Sequential(nn.Linear(3, lstm.input_size), nn.Tanh()).double()
-    x, state = torch.randn(2, 5, 3).double(), random_state(lstm, 2)
+    x, state = torch.randn(2, 5, 3).double(), models.random_state(lstm, 2)
     lrp = LRP(lstm, readout, rule, 0.05, encoder=encoder, conserve=conserve)
     relevance, ledger = lrp.attribute(x, 1, return_ledger=True, state=state, step=step)
     outputs, (h_n, _) = lstm(encoder(x), state)
@@ -81,8 +73,8 @@ def test_the_ledger_sums_to_the_output(architecture, rule, kind, conserve, deep,
 
 
 def test_the_final_step_of_one_direction_is_the_final_state() -> None:
-    lstm = random_lstm(input_size=2, hidden_size=3)
-    lrp, x = LRP(lstm, random_readout(lstm)), random_inputs(lstm, 2, 6)
+    lstm = models.random_lstm(input_size=2, hidden_size=3)
+    lrp, x = LRP(lstm, models.random_readout(lstm)), models.random_inputs(lstm, 2, 6)
     torch.testing.assert_close(lrp.attribute(x, 0, step=5), lrp.attribute(x, 0), rtol=0, atol=0)
     middle = lrp.attribute(x, 0, step=torch.tensor([2, 4]))
     torch.testing.assert_close(middle[0, :3], lrp.attribute(x[:1, :3], 0)[0], rtol=0, atol=1e-12)
@@ -90,16 +82,18 @@ def test_the_final_step_of_one_direction_is_the_final_state() -> None:
 
 
 def test_targets_may_differ_between_sequences() -> None:
-    lstm = random_lstm(input_size=2, hidden_size=3)
-    lrp, x = LRP(lstm, random_readout(lstm)), random_inputs(lstm, 2, 6)
+    lstm = models.random_lstm(input_size=2, hidden_size=3)
+    lrp, x = LRP(lstm, models.random_readout(lstm)), models.random_inputs(lstm, 2, 6)
     both = lrp.attribute(x, torch.tensor([2, 0]))
     torch.testing.assert_close(both, torch.stack([lrp.attribute(x, 2)[0], lrp.attribute(x, 0)[1]]), rtol=0, atol=1e-12)
 
 
 def test_the_layout_of_the_model_is_kept() -> None:
-    first, second = (random_lstm(input_size=2, hidden_size=3, batch_first=batch_first) for batch_first in (True, False))
-    readout = random_readout(first)
-    x = random_inputs(first, 4, 6)
+    first, second = (
+        models.random_lstm(input_size=2, hidden_size=3, batch_first=batch_first) for batch_first in (True, False)
+    )
+    readout = models.random_readout(first)
+    x = models.random_inputs(first, 4, 6)
     lengths = torch.tensor([6, 2, 3, 1])
     relevance = LRP(first, readout).attribute(x, 0, lengths)
     swapped = LRP(second, readout).attribute(x.transpose(0, 1), 0, lengths)
@@ -108,9 +102,9 @@ def test_the_layout_of_the_model_is_kept() -> None:
 
 @pytest.mark.parametrize("enforce_sorted", [True, False])
 def test_packed_sequences_come_back_packed(enforce_sorted) -> None:
-    lstm = random_lstm(input_size=2, hidden_size=3, bidirectional=True)
+    lstm = models.random_lstm(input_size=2, hidden_size=3, bidirectional=True)
     lengths = torch.tensor([6, 5, 5, 1] if enforce_sorted else [2, 6, 1, 6])
-    x, lrp = random_inputs(lstm, 4, 6), LRP(lstm, random_readout(lstm))
+    x, lrp = models.random_inputs(lstm, 4, 6), LRP(lstm, models.random_readout(lstm))
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=enforce_sorted)
     relevance, ledger = lrp.attribute(packed, 1, return_ledger=True)
     assert relevance.data.shape == packed.data.shape
@@ -128,10 +122,10 @@ def test_packed_sequences_come_back_packed(enforce_sorted) -> None:
 
 
 def test_the_model_is_left_alone_and_explained_without_dropout_or_autograd() -> None:
-    lstm = random_lstm(input_size=2, hidden_size=3, num_layers=2, dropout=0.9).train()
+    lstm = models.random_lstm(input_size=2, hidden_size=3, num_layers=2, dropout=0.9).train()
     readout = mlp(3, 1).train()
     before = copy.deepcopy((lstm.state_dict(), readout.state_dict()))
-    x = random_inputs(lstm, 2, 6).requires_grad_()
+    x = models.random_inputs(lstm, 2, 6).requires_grad_()
     relevance = LRP(lstm, readout).attribute(x)
     assert not relevance.requires_grad
     assert all(p.grad is None for p in (x, *lstm.parameters(), *readout.parameters()))
@@ -145,22 +139,22 @@ def test_the_model_is_left_alone_and_explained_without_dropout_or_autograd() -> 
     torch.testing.assert_close(LRP(lstm.eval(), readout.eval()).attribute(x), relevance, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", models.KINDS)
 def test_single_precision_is_close_to_double(kind) -> None:
-    lstm = random_lstm(kind, input_size=3, hidden_size=8)
-    readout = random_readout(lstm)
-    x = random_inputs(lstm, 4, 20)
+    lstm = models.random_lstm(kind, input_size=3, hidden_size=8)
+    readout = models.random_readout(lstm)
+    x = models.random_inputs(lstm, 4, 20)
     double = LRP(lstm, readout, eps=0.1).attribute(x, 0)
     single = LRP(lstm.float(), readout.float(), eps=0.1).attribute(x.float(), 0)
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), double, rtol=0, atol=1e-4 * float(double.abs().max()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", models.KINDS)
 def test_conserved_relevance_sums_to_the_output(kind) -> None:
-    lstm = random_lstm(kind, input_size=3, hidden_size=4, num_layers=2)
+    lstm = models.random_lstm(kind, input_size=3, hidden_size=4, num_layers=2)
     readout = mlp(4, 1)
-    x = random_inputs(lstm, 2, 7)
+    x = models.random_inputs(lstm, 2, 7)
     relevance, ledger = LRP(lstm, readout, eps=0.05, conserve=True).attribute(x, return_ledger=True)
     y = readout.eval()(lstm(x)[0][:, -1])[:, 0]
     torch.testing.assert_close(relevance.sum((1, 2)) + ledger.initial_state, y, rtol=0, atol=1e-9)

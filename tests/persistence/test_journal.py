@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.persistence.journal import LessonJournal, read_journal
+from tests.damage import damaged
 
 
 def lessons(count: int = 5, width: int = 3) -> list[Lesson]:
@@ -85,13 +86,7 @@ def test_all_before_a_damage_comes_back_and_a_warning_says_what_was_left_out(tmp
 def test_no_flipped_bit_and_no_cut_yields_a_lesson_that_was_not_written(tmp_path, data) -> None:
     path = tmp_path / "journal"
     path.unlink(missing_ok=True)
-    whole = bytearray(written(path))
-    at = data.draw(st.integers(0, len(whole) - 1))
-    if data.draw(st.booleans()):
-        whole[at] ^= 1 << data.draw(st.integers(0, 7))
-    else:
-        del whole[at:]
-    path.write_bytes(whole)
+    path.write_bytes(data.draw(damaged(written(path))))
     found = list(read_journal(path))
     assert len(found) < 5
     assert_first(found, lessons())

@@ -36,37 +36,29 @@ def test_a_cadence_that_cannot_be_is_refused(config) -> None:
     OnlineConfig(train_every=1, min_lessons=2, growth=1.0)
 
 
-def test_no_round_before_there_are_steps_and_lessons_enough() -> None:
-    learner = online()
+@pytest.mark.parametrize(
+    ("options", "course"),
+    [
+        pytest.param({}, [(3, 10, False), (2, 9, False), (0, 10, True)], id="first round: 4 lessons and 10 steps"),
+        pytest.param(
+            {},
+            [(11, 25, True), (5, 35, False), (1, 34, False), (0, 35, True)],
+            id="next: half as many lessons again, and 10 steps counted from the last round",
+        ),
+        pytest.param(
+            {"capacity": 20, "growth": 10.0},
+            [(30, 10, True), (3, 20, False), (1, 20, True)],
+            id="a fifth of the lessons that are kept is news enough",
+        ),
+    ],
+)
+def test_a_round_waits_for_steps_and_for_lessons(options, course) -> None:
+    learner = online(**options)
     assert learner.trainer.config == QUICK
-    teach(learner, 3)
-    assert not learner.train_if_due(10), "a lesson is missing"
-    teach(learner, 2)
-    assert not learner.train_if_due(9), "a step is missing"
-    assert learner.train_if_due(10)
-    assert learner.version == 1
-
-
-def test_the_next_round_waits_for_steps_and_for_half_as_many_lessons_again() -> None:
-    learner = online()
-    teach(learner, 11)
-    assert learner.train_if_due(25)
-    teach(learner, 5)
-    assert not learner.train_if_due(35), "of 17 lessons, one is missing"
-    teach(learner, 1)
-    assert not learner.train_if_due(34), "counted from the last round, not from the one before"
-    assert learner.train_if_due(35)
-    assert learner.version == 2
-
-
-def test_a_fifth_of_the_lessons_that_are_kept_is_news_enough() -> None:
-    learner = online(capacity=20, growth=10.0)
-    teach(learner, 30)
-    assert learner.train_if_due(10)
-    teach(learner, 3)
-    assert not learner.train_if_due(20)
-    teach(learner, 1)
-    assert learner.train_if_due(20)
+    for lessons, steps, due in course:
+        teach(learner, lessons)
+        assert learner.train_if_due(steps) is due, f"after {lessons} more lessons, at step {steps}"
+    assert learner.version == sum(due for _, _, due in course)
 
 
 def test_the_normalisation_counts_every_lesson_once_and_none_before_its_round() -> None:

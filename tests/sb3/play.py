@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
@@ -33,6 +34,16 @@ def trusted(env: VecEnv, q: float = 1.0, **options: Any) -> RedistributedRewardV
             head.weight.mul_(50.0)  # so that credit is well above rounding
     wrapped.online.quality = Quality(q, 0.0, 0.0, slope=q)
     return wrapped
+
+
+def cases(n_envs: int = 3, longest: int = 15, least_q: float = 0.2) -> dict[str, st.SearchStrategy[Any]]:
+    """What `vec_env` and `trusted` take, drawn: up to so many environments and steps of an episode."""
+    return {
+        "n_envs": st.integers(1, n_envs),
+        "longest": st.integers(1, longest),
+        "seed": st.integers(0, 1000),
+        "q": st.floats(least_q, 1.0),
+    }
 
 
 def actions(env: VecEnv, rng: np.random.Generator) -> np.ndarray:

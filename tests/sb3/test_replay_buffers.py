@@ -25,7 +25,7 @@ from rudder_lrp.sb3 import (
     RedistributedRewardVecEnv,
 )
 from tests.conftest import SPACES
-from tests.sb3.play import NEVER, QUICK, trusted, vec_env
+from tests.sb3.play import NEVER, QUICK, cases, trusted, vec_env
 
 
 def agent(
@@ -82,13 +82,7 @@ class TrueRewards(BaseCallback):
 
 
 @settings(max_examples=15)
-@given(
-    n_envs=st.integers(1, 3),
-    longest=st.integers(1, 15),
-    rows=st.integers(20, 200),
-    seed=st.integers(0, 1000),
-    q=st.floats(0.2, 1.0),
-)
+@given(rows=st.integers(20, 200), **cases())
 def test_episodes_keep_their_true_return_through_relabelling_and_overwriting(n_envs, longest, rows, seed, q) -> None:
     env = trusted(vec_env(n_envs, seed, longest), q)
     model, true = agent(env, rows * n_envs), TrueRewards(rows * n_envs, n_envs)

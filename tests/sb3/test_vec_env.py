@@ -15,17 +15,11 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
 from rudder_lrp.sb3 import RedistributedRewardVecEnv, RedistributionCallback
 from tests.conftest import SPACES
-from tests.sb3.play import NEVER, QUICK, FixedReward, Played, assert_same_sum, trusted, vec_env
+from tests.sb3.play import NEVER, QUICK, FixedReward, Played, assert_same_sum, cases, trusted, vec_env
 
 
 @settings(max_examples=25)
-@given(
-    n_envs=st.integers(1, 4),
-    longest=st.integers(1, 25),
-    seed=st.integers(0, 1000),
-    q=st.floats(0.0, 1.0),
-    structure=st.sampled_from(list(Structure)),
-)
+@given(structure=st.sampled_from(list(Structure)), **cases(n_envs=4, longest=25, least_q=0.0))
 def test_an_episode_s_rewards_sum_to_its_true_return(n_envs, longest, seed, q, structure) -> None:
     env = trusted(vec_env(n_envs, seed, longest), q, structure=structure)
     played = Played(env, 60, seed)
