@@ -97,7 +97,9 @@ def main() -> None:
         print(case, numbers, flush=True)
     if options.output is not None:
         key = {"device": name, "threads": torch.get_num_threads(), "part": "GPU"}
-        ResultTable(options.output).add(key | {"case": case} | numbers | provenance() for case, numbers in rows.items())
+        ResultTable(options.output, "lrp_speed").add(
+            key | {"case": case} | numbers | provenance() for case, numbers in rows.items()
+        )
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ PARTS: dict[str, Callable[[Config], Rows]] = {
 def main(config: Config) -> None:
     """Measure, print and write the rows, one after the other."""
     torch.set_num_threads(config.threads)
-    table = ResultTable(config.output)
+    table = ResultTable(config.output, "lrp_speed")
     for part, measure in PARTS.items():
         for case, numbers in measure(config):
             print(part, case, numbers, flush=True)

@@ -116,7 +116,7 @@ def main() -> None:
     ray.shutdown()
     settings = {name: getattr(options, name) for name in ("env", "env_runners", "n_envs", "timesteps", "seed")}
     settings |= {"algo": "RLlib PPO", "ray": ray.__version__}
-    ResultTable(options.output).add(
+    ResultTable(options.output, "cost").add(
         settings | {"agent": name} | numbers | provenance() for name, numbers in found.items()
     )
     print(found, f"written to {options.output}", sep="\n")

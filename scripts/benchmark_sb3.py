@@ -118,7 +118,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     settings = {name: getattr(options, name) for name in ("env", "algo", "n_envs", "timesteps", "turns", "seed")}
-    ResultTable(options.output).add(
+    ResultTable(options.output, "cost").add(
         settings | {"agent": name} | numbers | provenance() for name, numbers in agents.items()
     )
     print(f"written to {options.output}")

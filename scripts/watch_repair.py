@@ -67,7 +67,7 @@ AGENTS: dict[str, Runs] = {
 
 def measure(options: Options) -> None:
     """Run every agent with every seed that is not there yet."""
-    table = ResultTable(options.output)
+    table = ResultTable(options.output, "watch_repair")
     done = {table.key_of(row) for row in table.rows() if row["cap"] == options.cap}
     with ProcessPoolExecutor(
         options.processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
@@ -104,7 +104,7 @@ def main() -> None:
         measure(options)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    for agent, median in repair_medians(ResultTable(options.output).rows()).items():
+    for agent, median in repair_medians(ResultTable(options.output, "watch_repair").rows()).items():
         print(f"{agent:<34} {median}")
     print(f"written to {options.output}")
 

@@ -35,24 +35,32 @@ def horizons_tried(folder: Path) -> str:
     return table(["task", "reward", *(f"{gamma}, {trace}" for gamma, trace in GRID), "best"], rows)
 
 
+def evaluated(folder: Path) -> dict[str, dict[str, Runs]]:
+    """Evaluations of all seeds by task and arm, each with the arm's best horizon."""
+    found: dict[str, dict[str, Runs]] = {}
+    for task, of_task in suite_tables("best_horizons", folder):
+        for arm, runs in of_task.items():
+            found.setdefault(task.name, {})[arm] = np.array([run["evaluation"] for run in runs], dtype=np.float64)
+    return found
+
+
 def best_horizons(folder: Path) -> str:
     """Interquartile means of the evaluation over the seeds, and of the lead over the agent alone."""
-    scores: dict[str, dict[str, Runs]] = {}
-    for task, found in suite_tables("best_horizons", folder):
-        for arm, runs in found.items():
-            scores.setdefault(task.name, {})[arm] = np.array([run["evaluation"] for run in runs], dtype=np.float64)
     rows = []
-    for name, arms in scores.items():
+    for name, arms in evaluated(folder).items():
         for arm, runs in arms.items():
-            lead = ["", ""] if arm == _ALONE or _ALONE not in arms else _lead(runs, arms[_ALONE])
+            cells = ["", ""]
+            if arm != _ALONE and _ALONE in arms:
+                better = probability_of_improvement(runs, arms[_ALONE])
+                cells = [_told(lead(runs, arms[_ALONE])), f"{better:.2f}"]
             interval = stratified_bootstrap(interquartile_mean, [runs])
-            rows.append([name, REWARDS[arm], str(len(runs)), _told(interval), *lead])
+            rows.append([name, REWARDS[arm], str(len(runs)), _told(interval), *cells])
     return table(["task", "reward", "seeds", "IQM [95 %]", "lead over PPO alone [95 %]", "probability"], rows)
 
 
-def _lead(runs: Runs, alone: Runs) -> list[str]:
-    interval = stratified_bootstrap(_difference, [runs, alone])
-    return [_told(interval), f"{probability_of_improvement(runs, alone):.2f}"]
+def lead(ours: Runs, theirs: Runs) -> Interval:
+    """Difference of two interquartile means."""
+    return stratified_bootstrap(_difference, [ours, theirs])
 
 
 def _difference(scores: Scores) -> float:

@@ -41,18 +41,20 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class ResultTable:
-    """The rows of a study; the name of the file says of which.
+    """The rows of a study; the name of the file says of which, where nothing else does.
 
     Writers take turns and replace the file as a whole, so that a reader, or a kill at any moment, sees it complete;
     rows are sorted by their key, so that it is the same in whatever order the runs ended.
     """
 
     path: Path
+    study: str = ""
+    """What the rows are of, where the file may have any name."""
 
     @property
     def key(self) -> tuple[str, ...]:
         """Names of the fields that tell the rows apart."""
-        return KEYS.get(self.path.stem, _SUITE_KEY)
+        return KEYS.get(self.study or self.path.stem, _SUITE_KEY)
 
     def key_of(self, row: Row) -> Key:
         """What tells the row from the others."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 
+import numpy as np
+
+from studies.horizon_report import Runs, evaluated, lead
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.tables import before_trust, learning_time, quantile_time
 from studies.proving_ground.trials import Result
@@ -18,15 +21,15 @@ RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_c
 
 def rows() -> list[str]:
     """One row a task: with credit, without, and which is ahead."""
-    table = ["| task | measure | LRP credit (leaky) | without credit | ahead |", "|---|---|---|---|---|"]
-    for name in ("deep", "held_out"):
-        for task, found in suite_tables(name, ROOT / "results"):
-            ours, theirs = (fmean(run["final_return"] for run in found[arm]) for arm in (CREDIT, "none"))
-            table.append(_row(task.name, "PPO, mean return at the end", f"{ours:.1f}", f"{theirs:.1f}", ours > theirs))
-            if "dense" in task.arms:
-                dense = fmean(run["final_return"] for run in found["dense"])
-                what = "the same, against the dense reward"
-                table.append(_row(task.name, what, f"{ours:.1f}", f"{dense:.1f}", ours > dense))
+    table = ["| task | measure | LRP credit | without credit | ahead |", "|---|---|---|---|---|"]
+    best = evaluated(ROOT / "results")
+    for name, runs in best.items():
+        table += _leads(name, "mean evaluation of PPO, each at its best horizon", runs["lrp/minimal"], runs)
+    for suite in ("deep", "held_out"):
+        for task, found in suite_tables(suite, ROOT / "results"):
+            if task.name not in best:
+                returns = {arm: np.array([run["final_return"] for run in found[arm]]) for arm in found}
+                table += _leads(task.name, "mean return of PPO at the end, default horizon", returns[CREDIT], returns)
     for name in ("tabular", "further_tasks", "plain_exploration"):
         for task, found in suite_tables(name, ROOT / "results"):
             if CREDIT not in found or "monte_carlo" not in found:
@@ -48,9 +51,15 @@ def _ahead(ours: list[Result], theirs: list[Result]) -> str:
     return "credit" if mine.solved and (mine.episodes < other.episodes or not other.solved) else "**without**"
 
 
-def _row(task: str, what: str, ours: str, theirs: str, better: bool) -> str:
-    ahead = "credit" if better else "**without**"
-    return f"| {task} | {what} | {ours} | {theirs} | {ahead} |"
+def _leads(task: str, what: str, ours: Runs, arms: Mapping[str, Runs]) -> list[str]:
+    """A row against the delayed reward, and one against the dense one; no lead where its interval holds zero."""
+    found = []
+    for arm, rival in (("none", "the delayed reward"), ("dense", "the dense one")):
+        if arm in arms:
+            interval = lead(ours, arms[arm])
+            ahead = "credit" if interval.low > 0 else "**without**" if interval.high < 0 else "level"
+            found.append(f"| {task} | {what}, {rival} | {ours.mean():.1f} | {arms[arm].mean():.1f} | {ahead} |")
+    return found
 
 
 def with_table(page: str) -> str:

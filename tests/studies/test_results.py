@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from scripts import benchmark_sb3
 from studies.provenance import provenance
-from studies.results import FORMAT, ResultTable, Row
+from studies.results import FORMAT, KEYS, ResultTable, Row
 
 MADE = {"command": "python", "commit": "abc", "versions": "python 3", "machine": "2 cores"}
 
@@ -95,3 +97,17 @@ def test_provenance_names_no_path_of_the_machine(monkeypatch: pytest.MonkeyPatch
     assert made["command"] == "python scripts/benchmark.py --results results"
     assert "filelock " in made["versions"]
     assert not any("/home" in text for text in made.values())
+
+
+@pytest.mark.parametrize("study", KEYS)
+def test_a_table_of_any_name_has_the_key_of_its_study(tmp_path: Path, study: str) -> None:
+    assert ResultTable(tmp_path / "mine.jsonl", study).key == ResultTable(tmp_path / f"{study}.jsonl").key
+    assert ResultTable(tmp_path / "mine.jsonl").key == ("env", "arm", "seed", "settings")
+
+
+def test_a_measurement_may_be_written_to_a_file_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = {"alone": {"wall_ratio": 1.0}}
+    monkeypatch.setattr(benchmark_sb3, "measure", lambda options: measured)
+    monkeypatch.setattr(sys, "argv", ["benchmark_sb3.py", "--output", str(tmp_path / "mine.jsonl")])
+    benchmark_sb3.main()
+    assert [row["agent"] for row in ResultTable(tmp_path / "mine.jsonl", "cost").rows()] == ["alone"]
