@@ -80,6 +80,16 @@ def test_running_statistics_equal_those_of_all_rows() -> None:
     np.testing.assert_allclose(normalizer.variance, rows.var(0), rtol=1e-5)
 
 
+def test_a_single_row_counts_when_statistics_are_merged() -> None:
+    whole, one, other = RunningNormalizer(2), RunningNormalizer(2), RunningNormalizer(2)
+    rows = np.array([[0.0, 1.0], [2.0, 5.0]], dtype=np.float32)
+    whole.update(rows)
+    one.update(rows[:1])
+    other.update(rows[1:])
+    one.merge(other)
+    assert (one.mean.tolist(), one.variance.tolist()) == (whole.mean.tolist(), whole.variance.tolist())
+
+
 def test_constant_features_do_not_blow_up() -> None:
     normalizer = RunningNormalizer(1)
     normalizer.update(np.full((50, 1), 7.0, dtype=np.float32))

@@ -100,6 +100,17 @@ def test_a_smaller_buffer_takes_over_the_latest_lessons(tmp_path, capacity, hold
         assert [e.episode_return for e in kept] == [e.episode_return for e in all_of_them[-count:]]
 
 
+def test_an_empty_copy_holds_out_and_draws_the_same_lessons() -> None:
+    buffer = LessonBuffer(seed=3)
+    copies = [buffer, buffer.empty_copy()]
+    for value in range(40):
+        for each in copies:
+            each.add(lesson(value))
+    first, second = ([kept.episode_return for kept in each.held_out] for each in copies)
+    assert first == second
+    np.testing.assert_array_equal(*(each.batches(2, 4) for each in copies))
+
+
 def test_draws_go_on_after_saving_where_they_were(tmp_path) -> None:
     buffer, restored = LessonBuffer(seed=3), LessonBuffer(seed=4)
     for value in range(12):
