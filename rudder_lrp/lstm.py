@@ -192,14 +192,14 @@ def _in_blocks(f: Tensor, written: Tensor, back: bool = False) -> Tensor:
     """
     steps = f.shape[1]
     size = math.isqrt(max(steps - 1, 0)) + 1
-    blocks, f_in = (_split(whole, size) for whole in (written, f))
-    passed = f_in.clone()  # how much of what stood before its block a step still has
+    # `passed` is the gates at first, and then how much of what stood before its block a step still has.
+    blocks, passed = (_split(whole, size) for whole in (written, f))
     within, along = list(range(size)), list(range(blocks.shape[1]))
     if back:
         within.reverse()
         along.reverse()
     for before, step in pairwise(within):
-        blocks[:, :, step].addcmul_(f_in[:, :, step], blocks[:, :, before])
+        blocks[:, :, step].addcmul_(passed[:, :, step], blocks[:, :, before])
         passed[:, :, step].mul_(passed[:, :, before])
     for before, block in pairwise(along):
         blocks[:, block].addcmul_(passed[:, block], blocks[:, before, within[-1]][:, None])

@@ -29,7 +29,7 @@ def episodic_mujoco(folder: Path) -> str:
     for task, found in suite_tables("episodic_mujoco", folder):
         scores = {arm: _scores(found, arm) for arm in ARMS if arm in found}
         for arm, runs in scores.items():
-            better = f"{probability_of_improvement(scores[OURS], runs):.2f}" if OURS in scores and arm != OURS else ""
+            better = "" if arm == OURS else _better(scores.get(OURS, runs[:0]), runs)
             rows.append([f"`{task.name}`", ARMS[arm], str(len(runs)), _interval(runs), _each(runs), better])
     header = ["task", "reward", "seeds", "IQM [95 %]", "seed by seed", "probability that LRP credit is better"]
     return table(header, rows)
@@ -44,6 +44,12 @@ def _interval(runs: np.ndarray) -> str:
         return "-"
     found = stratified_bootstrap(interquartile_mean, [runs])
     return f"{found.estimate:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"
+
+
+def _better(ours: np.ndarray, theirs: np.ndarray) -> str:
+    if min(len(ours), len(theirs)) < _FEWEST:
+        return "-"
+    return f"{probability_of_improvement(ours, theirs):.2f}"
 
 
 def _each(runs: np.ndarray) -> str:

@@ -42,6 +42,7 @@ TABULAR_ROWS = {
     },
 }
 RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
+"""The last two know what agents with credit know: that the last payment alone is late."""
 COSTS = {
     "docs/results.md": {
         "alone": "PPO alone",

@@ -11,12 +11,11 @@ from studies.horizon_report import Runs, evaluated, lead
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.tables import before_trust, learning_time, quantile_time
 from studies.proving_ground.trials import Result
+from studies.reports import RIVALS
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- balance -->\n", "<!-- end -->"
 CREDIT = "lrp/leaky"
-RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
-"""The last two know what agents with credit know: that the last payment alone is late."""
 
 
 def rows() -> list[str]:
