@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -267,5 +268,12 @@ class RunningNormalizer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise `[..., F]`; features that never varied come out as zero or their plain deviation."""
-        scale = torch.where(self.variance > 1e-8, self.variance, 1.0).rsqrt()
-        return ((features - self.mean) * scale).clamp(-_CLIP, _CLIP)
+        return ((features - self.mean) * self._scale()).clamp(-_CLIP, _CLIP)
+
+    def in_numpy(self) -> Callable[[Features], Features]:
+        """The same for the few rows `[N, F]` of one step: what it is now, without PyTorch."""
+        mean, scale = self.mean.cpu().numpy().copy(), self._scale().cpu().numpy()
+        return lambda rows: ((rows - mean) * scale).clip(-_CLIP, _CLIP)
+
+    def _scale(self) -> Tensor:
+        return torch.where(self.variance > 1e-8, self.variance, 1.0).rsqrt()

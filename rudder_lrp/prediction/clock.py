@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 MOST_FREQUENCIES = 64  # float32 tells no steps apart that far out
@@ -31,6 +33,7 @@ class Clock(nn.Module):
             raise ValueError(f"a clock has 0 to {MOST_FREQUENCIES} frequencies, got {frequencies}; 10 see 2,048 steps")
         periods = 2.0 ** torch.arange(2, 2 + frequencies)
         self.register_buffer("rates", 2.0 * math.pi / periods, persistent=False)
+        self._own_rates = self.rates.numpy()
 
     @property
     def out_features(self) -> int:
@@ -41,3 +44,8 @@ class Clock(nn.Module):
         """Read the clock at steps `[...]`, counted from 0: `[..., 2 K]`."""
         angles = steps[..., None] * self.rates
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    def read(self, steps: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The same for the few steps `[N]` of running episodes, in NumPy."""
+        angles = steps[:, None].astype(np.float32) * self._own_rates
+        return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

@@ -110,14 +110,15 @@ class OnlinePredictor:
             self.observe(Lesson.from_episode(episode, self.predictor.features))
         return self.lessons.seen - before
 
-    @plain_torch()
     def train_if_due(self, steps: int) -> bool:
         """Train a round if `train_every` environment steps have passed since the last; true if it did."""
         self._steps = steps
         if not self.learns or steps < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
-        if self.lessons.seen < self._next_lessons:
-            return False
+        return self.lessons.seen >= self._next_lessons and self._train(steps)
+
+    @plain_torch()
+    def _train(self, steps: int) -> bool:
         self._next_round = steps + self.config.train_every
         if nothing := self.trainer.nothing_to_predict(self.lessons):
             self._tell_once(nothing)

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import State, Structure, cell_gates, constrain_, gate_rows, minimal_states, scan, written
+from rudder_lrp.lstm import Structure, cell_gates, constrain_, gate_rows, minimal_states, scan, written
 from rudder_lrp.prediction.clock import MOST_FREQUENCIES, Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.prediction.torch_mode import plain_torch
@@ -187,20 +187,13 @@ class ReturnPredictor(nn.Module):
             for head in self.heads.values():
                 cast(Tensor, head.weight).mul_(self.own_cells)
 
-    def inputs(self, features: Tensor, steps: Tensor | None = None) -> Tensor:
-        """What the LSTM takes of features `[..., T, F]`: normalised, images encoded, and the clock.
+    def inputs(self, features: Tensor) -> Tensor:
+        """What the LSTM takes of episodes from their first step on: features `[..., T, F]`, encoded, and the clock."""
+        return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features.to(self.device)))))
 
-        Args:
-            features: of episodes from their first step on.
-            steps: which steps they are, `[...]`, if they are not; the features are then `[..., F]`.
-        """
-        return self.with_clock(cast(Tensor, self.encoder(self.normalizer(features.to(self.device)))), steps)
-
-    def with_clock(self, encoded: Tensor, steps: Tensor | None = None) -> Tensor:
+    def with_clock(self, encoded: Tensor) -> Tensor:
         """Add the clock to encoded features `[..., T, F]`, see `inputs`."""
-        if steps is None:
-            steps = torch.arange(encoded.shape[-2], device=encoded.device)
-        read = self.clock(steps.to(encoded.device)).to(encoded.dtype)
+        read = self.clock(torch.arange(encoded.shape[-2], device=encoded.device)).to(encoded.dtype)
         return torch.cat([encoded, read.expand(*encoded.shape[:-1], -1)], dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -232,30 +225,6 @@ class ReturnPredictor(nn.Module):
     def reads(self) -> Head:
         """The head that is read."""
         return list(Head)[int(self.reading)]
-
-    def step(self, features: Tensor, state: State, steps: Tensor) -> tuple[Tensor, State]:
-        """Predict after one more step.
-
-        Args:
-            features: `[N, F]`.
-            state: before it, see `initial_state`.
-            steps: which step of its episode it is, from 0, `[N]`.
-
-        Returns:
-            The predictions of the members, normalised, `[N, K]`, and the new state.
-        """
-        # For a single step the cell alone takes a fifth of the time of the kernel over sequences.
-        h, c = torch.lstm_cell(self.inputs(features, steps), state, *self.lstm.all_weights[0])
-        return self.read(h, c), (h, c)
-
-    def read(self, h: Tensor, c: Tensor) -> Tensor:
-        """Normalised predictions of the members, `[N, K]`, from the state `[N, H]` after a step."""
-        return cast(Tensor, self.heads[self.reads](c if self.structure.reads_cell else h))
-
-    def initial_state(self, n: int) -> State:
-        """State before the first step of N episodes."""
-        zeros = self.readout.weight.new_zeros(n, self.lstm.hidden_size)
-        return zeros, zeros
 
     def changes(self, predictions: Tensor) -> Tensor:
         """What each step changed in predictions `[B, T]`; the first one, against the bias of the readout."""

@@ -50,7 +50,7 @@ def test_the_clock_goes_on_where_an_episode_is_taken_up_again() -> None:
         followed.step(row)
     replayed.replay(rows[:8].swapaxes(0, 1), np.array([8]))
     stopped.replay(rows[:8].swapaxes(0, 1), np.array([8]))
-    stopped._steps[:] = 0
+    stopped._running.steps[:] = 0
     known = followed.step(rows[8])
     np.testing.assert_allclose(replayed.step(rows[8]), known, atol=1e-6)
     assert abs(stopped.step(rows[8]) - known) > 1e-3
