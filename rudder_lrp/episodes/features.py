@@ -73,16 +73,15 @@ def _checked(space: spaces.Space[Any], rows: Array) -> Array:
 
 
 def _one_hot(space: spaces.Space[Any], indices: NDArray[Any], size: int) -> Features:
-    outside = ~((indices >= 0) & (indices < size) & (indices == np.floor(indices)))
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
+    rows = indices[:, None] == np.arange(size)
+    outside = np.flatnonzero(~rows.any(axis=1))
+    if len(outside):
         raise ValueError(
-            f"value {indices[row]} at row {row}, counted from the start of {space}, is outside of it; record what the "
-            "environment took, or mend its space"
+            f"value {indices[outside[0]]} at row {outside[0]}, counted from the start of {space}, is outside of it; "
+            "record what the environment took, or mend its space"
         )
-    rows = np.zeros((len(indices), size), dtype=np.float32)
-    rows[np.arange(len(indices)), indices.astype(np.int64)] = 1.0
-    return rows
+    one_hot: Features = rows.astype(np.float32)
+    return one_hot
 
 
 def feature_names(space: spaces.Space[Any], prefix: str) -> list[str]:

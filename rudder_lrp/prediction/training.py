@@ -139,7 +139,9 @@ class Trainer:
 
     def _begin(self) -> None:
         weights = [weight for weight in self.predictor.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.Adam(weights, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        # Fused, for the weights are few and small, and most of an update would be the calls.
+        self.optimizer = torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)
 
     def nothing_to_predict(self, lessons: LessonBuffer) -> str | None:
         """A sentence that says why no lesson differs from the others, if that is so."""

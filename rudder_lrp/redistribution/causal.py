@@ -200,7 +200,9 @@ class CausalCredit:
         return handed
 
     def _check_rewards(self, rewards: Array) -> None:
-        for index in np.flatnonzero(~(np.abs(rewards) < LARGEST_REWARD)).tolist():
+        sound = np.abs(rewards) < LARGEST_REWARD
+        if not sound.all():
+            index = int(np.argmin(sound))
             raise ValueError(
                 f"environment {index} paid {rewards[index]} at step {self._running.lengths[index]} of its episode: "
                 f"rewards must be finite and within {LARGEST_REWARD:g}; mend the environment or clip its reward"

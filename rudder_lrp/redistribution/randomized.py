@@ -94,9 +94,8 @@ class RandomizedRedistributor(LearningRedistributor):
             sizes = (len(features), *hidden_sizes, 1)
             layers = [layer for size in pairwise(sizes) for layer in (nn.Linear(*size), nn.ReLU())]
             self.model = nn.Sequential(*layers[:-1])
-        self._optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-        )
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=rate, weight_decay=decay, fused=True)
 
     def fit(self, episodes: Sequence[Episode | Lesson], updates: int | None = None) -> None:
         """Train on finished episodes, drawn uniformly; may be called again and again.
