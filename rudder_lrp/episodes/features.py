@@ -246,23 +246,21 @@ class RunningNormalizer(nn.Module):
 
     def update(self, rows: Features) -> None:
         """Merge the statistics of `[N, F]` rows."""
-        here = self.mean.device
-        mean, variance = (torch.as_tensor(values).to(here) for values in (rows.mean(axis=0), rows.var(axis=0)))
-        self._merge(mean, variance, float(len(rows)))
+        self._merge(rows.mean(axis=0), rows.var(axis=0), float(len(rows)))
 
     def merge(self, other: RunningNormalizer) -> None:
         """Merge the statistics of what another one was shown."""
         if other.count > 0:
-            here = self.mean.device
-            self._merge(other.mean.to(here), other.variance.to(here), float(other.count))
+            self._merge(other.mean.cpu().numpy(), other.variance.cpu().numpy(), float(other.count))
 
-    def _merge(self, mean: Tensor, variance: Tensor, count: float) -> None:
-        # Chan et al.'s parallel variance.
+    def _merge(self, mean: Features, variance: Features, count: float) -> None:
+        # Chan et al.'s parallel variance; in NumPy, since every finished episode comes by here.
         share = count / (count + float(self.count))
-        delta = mean - self.mean
+        own_mean, own_variance = self.mean.cpu().numpy(), self.variance.cpu().numpy()
+        delta = mean - own_mean
         spread = delta * delta * share * (1.0 - share)
-        self.variance.lerp_(variance, share).add_(spread)
-        self.mean.add_(delta * share)
+        self.variance.copy_(torch.from_numpy(own_variance + share * (variance - own_variance) + spread))
+        self.mean.copy_(torch.from_numpy(own_mean + share * delta))
         self.count += count
 
     def forward(self, features: Tensor) -> Tensor:

@@ -122,6 +122,7 @@ class LessonBuffer:
         self.training: list[Lesson] = []
         self.held_out: list[Lesson] = []
         self._seed = seed
+        self._drawn = -1, 0
         self._rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:
@@ -140,7 +141,9 @@ class LessonBuffer:
     def _is_held_out(self, number: int) -> bool:
         # One at random of each row of them: environments that take turns are all held out from.
         row, at = divmod(number, self.holdout_every)
-        return at == np.random.default_rng([self._seed, row]).integers(self.holdout_every)
+        if row != self._drawn[0]:
+            self._drawn = row, int(np.random.default_rng([self._seed, row]).integers(self.holdout_every))
+        return at == self._drawn[1]
 
     def batches(self, count: int, size: int, most_steps: int | None = None) -> list[NDArray[np.int64]]:
         """Draw `count` batches of indices into `training`.

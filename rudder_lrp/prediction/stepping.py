@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from rudder_lrp.episodes.features import Features
 from rudder_lrp.lstm import Gate, gate_rows
@@ -107,10 +108,14 @@ class RunningPredictions:
         self._copied = _Weights(self.predictor)
         self.restart(np.ones(len(lengths), dtype=bool))
         self.steps[:] = lengths
-        for index in np.flatnonzero(lengths).tolist():
-            so_far = torch.from_numpy(features[index, : lengths[index]])[None]
-            _, (h, c) = self.predictor.lstm(self.predictor.inputs(so_far))
-            self._h[index], self._c[index] = _array(h[0, 0]), _array(c[0, 0])
+        begun = np.flatnonzero(lengths)
+        if len(begun):
+            so_far = torch.from_numpy(features[begun, : lengths.max()])
+            packed = pack_padded_sequence(
+                self.predictor.inputs(so_far), torch.from_numpy(lengths[begun]), batch_first=True, enforce_sorted=False
+            )
+            _, (h, c) = self.predictor.lstm(packed)
+            self._h[begun], self._c[begun] = _array(h[0]), _array(c[0])
         return np.where((lengths > 0)[:, None], self._read(self._weights), self.outset)
 
     def _read(self, weights: _Weights) -> Returns:

@@ -21,6 +21,10 @@ from rudder_lrp.redistribution.stream import ContributionStream
 
 logger = logging.getLogger(__name__)
 
+_COUNTED = 8
+"""Environments whose steps count towards the next round: with more of them side by side a policy does not change more
+often, and the first episodes to end are the shortest."""
+
 
 class FinishedEpisode(NamedTuple):
     """An episode that has ended, and what the agent was given for it."""
@@ -195,7 +199,7 @@ class CausalCredit:
         self._close_overlong(transitions.last)
         self.finished = [self._finish(index) for index in np.flatnonzero(transitions.last & self._open).tolist()]
         self._begin(transitions.last | ~running)
-        if self.online.train_if_due(self.steps * self.n_envs):
+        if self.online.train_if_due(self.steps * min(self.n_envs, _COUNTED)):
             self._stream.replay(self._running.features, self._running.lengths)
         return handed
 

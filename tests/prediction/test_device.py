@@ -24,6 +24,10 @@ aten = torch.ops.aten
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch finds")
 
 
+_OF_TWO_DEVICES = (aten._to_copy.default, aten.copy_.default, aten._pack_padded_sequence.default)
+"""Operations that take tensors of several devices on a GPU, too; lengths of sequences are always on the CPU."""
+
+
 class OneDevice(TorchDispatchMode):
     """Refuses operations on tensors of several devices, as a GPU would; stands in for one by tensors without values."""
 
@@ -36,7 +40,7 @@ class OneDevice(TorchDispatchMode):
             return 0
         tensors = [one for one in tree_leaves((args, options)) if isinstance(one, torch.Tensor)]
         devices = {one.device.type for one in tensors if one.dim() or one.is_meta}
-        if func not in (aten._to_copy.default, aten.copy_.default) and len(devices) > 1:
+        if func not in _OF_TWO_DEVICES and len(devices) > 1:
             raise AssertionError(f"{func} of {devices}")
         return func(*args, **options)
 
