@@ -23,8 +23,6 @@ from rudder_lrp.storage import check_count, check_tensors
 
 logger = logging.getLogger(__name__)
 
-_NEW_SHARE = 5  # of the lessons that are kept, one of so many makes a round worth while
-
 
 @dataclass(frozen=True)
 class OnlineConfig:
@@ -38,9 +36,9 @@ class OnlineConfig:
     """One round of training."""
     train_every: int = 2048
     """Environment steps between two rounds, at least."""
-    growth: float = 1.2
-    """No round before there are so many times the lessons of the last one, or a fifth of those that are kept is new:
-    until then a round would learn little else."""
+    growth: float = 1.3
+    """No round before there are so many times the lessons of the last one, or all that are kept are new: until then a
+    round would learn little else."""
     min_lessons: int = 32
     """No training before there are so many."""
     gated: bool = True
@@ -128,7 +126,7 @@ class OnlinePredictor:
         self.quality = self.trainer.train(self.lessons)
         self.version += 1
         seen = self.lessons.seen
-        self._next_lessons = min(math.ceil(self.config.growth * seen), seen + self.lessons.capacity // _NEW_SHARE)
+        self._next_lessons = min(math.ceil(self.config.growth * seen), seen + self.lessons.capacity)
         return True
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

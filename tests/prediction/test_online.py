@@ -47,8 +47,8 @@ def test_a_cadence_that_cannot_be_is_refused(config) -> None:
         ),
         pytest.param(
             {"capacity": 20, "growth": 10.0},
-            [(30, 10, True), (3, 20, False), (1, 20, True)],
-            id="a fifth of the lessons that are kept is news enough",
+            [(30, 10, True), (19, 20, False), (1, 20, True)],
+            id="lessons of which all that are kept are new are news enough",
         ),
     ],
 )
