@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -34,25 +35,32 @@ class Layout:
         """To `[T, B, F]`, padded with zeros."""
         if self.sizes is None:
             return values.transpose(0, 1) if self.batch_first else values
-        padded = values.new_zeros(len(self.sizes), int(self.sizes[0]), values.shape[1])
-        padded[self._valid(values)] = values
-        return padded
+        padded = values.new_zeros(self._valid.numel(), values.shape[1])
+        padded.index_copy_(0, self._rows.to(values.device), values)
+        return padded.unflatten(0, self._valid.shape)
 
     def as_given(self, values: Tensor) -> Tensor:
         """Back from `[T, B, F]`."""
         if self.sizes is None:
             return values.transpose(0, 1) if self.batch_first else values
-        return values[self._valid(values)]
+        return values.flatten(0, 1).index_select(0, self._rows.to(values.device))
 
     def lengths(self, values: Tensor) -> Tensor:
         """Valid steps of each sequence of `[T, B, F]`."""
         if self.sizes is None:
             return torch.full((values.shape[1],), len(values), device=values.device)
-        return self._valid(values).sum(0)
+        return self._valid.sum(0).to(values.device)
 
-    def _valid(self, values: Tensor) -> Tensor:
+    @cached_property
+    def _valid(self) -> Tensor:
+        """Of a packed batch, which steps of which sequence there are, `[T, B]`."""
         assert self.sizes is not None
-        return torch.arange(int(self.sizes[0]), device=values.device) < self.sizes.to(values.device)[:, None]
+        return torch.arange(int(self.sizes[0])) < self.sizes[:, None]
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        """Where the steps of a packed batch lie in a padded one, `[T * B]`."""
+        return self._valid.flatten().nonzero()[:, 0]
 
 
 class Run(NamedTuple):

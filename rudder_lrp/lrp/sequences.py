@@ -28,9 +28,12 @@ def without_padding(values: Tensor, lengths: Tensor) -> Tensor:
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:
     """Reverse each sequence of `[T, B, ...]` within its length; padding stays where it is. Its own inverse."""
-    steps = torch.arange(len(values), device=values.device)[:, None]
-    order = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return values[order, torch.arange(values.shape[1], device=values.device)]
+    steps, batch = values.shape[:2]
+    at = torch.arange(steps, device=values.device)[:, None]
+    order = torch.where(at < lengths, lengths - 1 - at, at)
+    # Whole rows of one table are several times cheaper to pick than elements by two indices.
+    rows = order * batch + torch.arange(batch, device=values.device)
+    return values.flatten(0, 1).index_select(0, rows.flatten()).view_as(values)
 
 
 def unpack(packed: PackedSequence) -> tuple[Tensor, Tensor]:
