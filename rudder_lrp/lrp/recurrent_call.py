@@ -101,14 +101,14 @@ class Run(NamedTuple):
         entering: Entering = [[[] for _ in directions] for directions in self.stack.layers]
         if outputs is not None:
             dense = self.layout.steps_first(outputs)
-            entering[-1] = [[Arrivals(part, len(part))] for part in self.stack.turned(dense)]
+            entering[-1] = [[Arrivals(part)] for part in self.stack.turned(dense)]
         last = self.stack.lengths - 1
-        horizon, directions = len(self.stack.layers[0][0].h), len(self.stack.layers[0])
+        directions = len(self.stack.layers[0])
         for cell, final in enumerate(finals):
             for at, part in enumerate([] if final is None else final.unbind(0)):
                 if part.any():
                     layer, direction = divmod(at, directions)
-                    entering[layer][direction].append(Arrivals(part, horizon, last, at_cell=bool(cell)))
+                    entering[layer][direction].append(Arrivals(part, last, at_cell=bool(cell)))
         return entering
 
 
