@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares, slabs
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -76,7 +76,7 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Pas
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
     unknown = direction.unknown_gates(pays_gates=False)
-    for steps in reversed(direction.slabs()):
+    for steps in reversed(slabs(direction.h)):
         part = direction.during(steps)
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)

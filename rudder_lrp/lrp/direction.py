@@ -45,12 +45,6 @@ class Direction(NamedTuple):
         h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
         return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, self.initial[1]))
 
-    def slabs(self) -> list[slice]:
-        """Cut its steps into stretches that are worked on at once."""
-        h = self.h
-        steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
-        return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
-
     def unknown_gates(self, pays_gates: bool) -> LayerWeights:
         """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
         if pays_gates:
@@ -69,6 +63,12 @@ class Direction(NamedTuple):
             gates = Gates.of(self, self.unknown_gates(pays_gates=False))
             states = gates.cells(self.initial[1])[1:]
         return states[steps, torch.arange(len(steps), device=steps.device)]
+
+
+def slabs(h: Tensor) -> list[slice]:
+    """Cut the steps of `[T, B, H]` into stretches that are worked on at once."""
+    steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
+    return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
 
 
 class Account(NamedTuple):

@@ -37,7 +37,7 @@ class Layout:
             return values.transpose(0, 1) if self.batch_first else values
         padded = values.new_zeros(self._valid.numel(), values.shape[1])
         padded.index_copy_(0, self._rows.to(values.device), values)
-        return padded.unflatten(0, self._valid.shape)
+        return padded.view(*self._valid.shape, -1)
 
     def as_given(self, values: Tensor) -> Tensor:
         """Back from `[T, B, F]`."""
