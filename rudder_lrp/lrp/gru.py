@@ -85,12 +85,13 @@ class GRUDirection(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What gates and candidate did at all steps, `[T, B, H]` each unless said."""
+    """What gates and candidate did at all steps, `[T, B, H]` each."""
 
     before: Tensor
     """Hidden state before the step."""
-    rows: Tensor
-    """Pre-activations of r, z and n, `[T, B, 3, H]`."""
+    z_r: Tensor
+    z_z: Tensor
+    z_n: Tensor
     r: Tensor
     z: Tensor
     m: Tensor
@@ -106,15 +107,15 @@ class Trace(NamedTuple):
         W, U, b, b_recurrent = direction.weights
         gates = 2 * len(b_recurrent)
         before = torch.cat([direction.initial[0][None], direction.h[:-1]])
-        seen = before.flatten(0, 1)
-        z = torch.addmm(b, direction.inputs.flatten(0, 1), W.T)
-        z[:, :gates].addmm_(seen, U[:gates].T)
-        m = torch.addmm(b_recurrent, seen, U[gates:].T).view_as(before)
-        rows = z.view(*before.shape[:2], 3, -1)
-        r, opened = rows[:, :, :_N].sigmoid().unbind(2)
-        rows[:, :, _N].addcmul_(r, m)
-        kept = opened * before
-        return cls(before, rows, r, opened, m, kept, direction.h - kept)
+        x, h = direction.inputs.flatten(0, 1), before.flatten(0, 1)
+        # In two buffers, so that what works on one element after the other runs through memory without gaps.
+        of_gates = torch.addmm(b[:gates], x, W[:gates].T).addmm_(h, U[:gates].T)
+        m = torch.addmm(b_recurrent, h, U[gates:].T).view_as(before)
+        r, z = (gate.unflatten(0, before.shape[:2]) for gate in of_gates.sigmoid().chunk(2, dim=1))
+        z_n = torch.addmm(b[gates:], x, W[gates:].T).view_as(before).addcmul_(r, m)
+        z_r, z_z = (gate.unflatten(0, before.shape[:2]) for gate in of_gates.chunk(2, dim=1))
+        kept = z * before
+        return cls(before, z_r, z_z, z_n, r, z, m, kept, direction.h - kept)
 
 
 class Factors(NamedTuple):
@@ -151,7 +152,7 @@ class Paid(NamedTuple):
 
 def has_closed_form(weights: GRUWeights, rules: Rules) -> bool:
     """Whether no gate takes relevance and the candidate does not see the hidden state."""
-    return not rules.pays_gates and not bool(weights.U.chunk(3)[_N].any())
+    return not rules.pays_gates and not bool(_of_candidate(weights.U).any())
 
 
 def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
@@ -166,7 +167,7 @@ def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account
     closed = has_closed_form(direction.weights, rules)
     factors = _factors(direction, rules, closed, account)
     paid = (_sum_over_time if closed else _sweep)(direction, arrivals, factors, rules.eps)
-    W = direction.weights.W if rules.pays_gates else direction.weights.W.chunk(3)[_N]
+    W = direction.weights.W if rules.pays_gates else _of_candidate(direction.weights.W)
     inputs = torch.empty_like(direction.inputs)
     for steps in slabs(direction.h):
         torch.mul(factors.of_x[steps].flatten(2) @ W, direction.inputs[steps], out=inputs[steps])
@@ -174,8 +175,9 @@ def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account
     return Passed(inputs, _account(direction.weights, factors, paid, rules.eps) if account else None, initial)
 
 
-_R, _Z, _N = 0, 1, 2
-"""Blocks of the weights."""
+def _of_candidate(weight: Tensor) -> Tensor:
+    """The last of the blocks r, z, n of weights."""
+    return weight.chunk(3)[2]
 
 
 def _factors(direction: GRUDirection, rules: Rules, closed: bool, account: bool) -> Factors:
@@ -189,7 +191,7 @@ def _factors(direction: GRUDirection, rules: Rules, closed: bool, account: bool)
         _fill(slots[steps], trace, None if closed else stabilize(h[steps], rules.eps), rules.eps)
         missing = _share_with_gates(slots[steps], trace, rules) if rules.pays_gates else 0.0
         if z is not None and lost is not None:
-            z[steps] = trace.rows[:, :, -rows:]
+            z[steps] = torch.stack([trace.z_r, trace.z_z, trace.z_n][-rows:], dim=2)
             lost[steps] = missing if closed else missing + rules.eps * sign(h[steps]) / stabilize(h[steps], rules.eps)
     return Factors(slots, z, lost)
 
@@ -200,13 +202,13 @@ def _fill(slots: Tensor, trace: Trace, stable: Tensor | None, eps: float) -> Non
     if stable is not None:
         kept, written = trace.kept.div_(stable), trace.written.div_(stable)
     slots[:, :, 0] = kept
-    s = torch.div(written, stabilize(trace.rows[:, :, _N], eps), out=slots[:, :, -1])
+    s = torch.div(written, stabilize(trace.z_n, eps), out=slots[:, :, -1])
     torch.mul(s, trace.r, out=slots[:, :, 1])
 
 
 def _share_with_gates(slots: Tensor, trace: Trace, rules: Rules) -> Tensor:
     """Let the gates take their shares of the slots; what a unit loses by that, `[T, B, H]`."""
-    z_r, z_z, z_n = trace.rows.unbind(2)
+    z_r, z_z, z_n = trace.z_r, trace.z_z, trace.z_n
     kept, of_m, s_r, s_z, s_n = slots.unbind(2)
     of_z, of_kept = rules.shares(z_z, trace.before)
     of_rest, of_n = rules.shares(-z_z, z_n)
