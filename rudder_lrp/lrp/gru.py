@@ -51,12 +51,6 @@ class GRUWeights(NamedTuple):
         of_gates = torch.cat([b_recurrent[: 2 * hidden], torch.zeros_like(b_recurrent[2 * hidden :])])
         return cls(W, U, b + of_gates, b_recurrent[2 * hidden :])
 
-    def run(self, inputs: Tensor, initial: Tensor) -> Tensor:
-        """Run the fused kernel over `[T, B, F]` from `[B, H]`: all hidden states, `[T, B, H]`."""
-        recurrent = torch.cat([torch.zeros_like(self.b[: 2 * len(self.b_recurrent)]), self.b_recurrent])
-        flat = [self.W, self.U, self.b, recurrent]
-        return torch.gru(inputs, initial[None], flat, True, 1, 0.0, False, False, False)[0]
-
 
 class GRUDirection(NamedTuple):
     """One layer and direction, time-major, in the order in which it runs."""
@@ -64,20 +58,38 @@ class GRUDirection(NamedTuple):
     weights: GRUWeights
     inputs: Tensor
     """`[T, B, F]`, contiguous."""
-    h: Tensor
-    """Hidden states after each step, `[T, B, H]`, contiguous."""
     initial: State
     """h_0, `[B, H]`, twice: it is the cell state too."""
+    h: Tensor
+    """Hidden states after each step, `[T, B, H]`, contiguous."""
+    z_gates: Tensor
+    """Pre-activations of r and z, `[T, B, 2 H]`."""
+    z_n: Tensor
+    """Pre-activation of the candidate, `[T, B, H]`."""
+    m: Tensor
+    """`U_n h_{t-1} + b'_n`, `[T, B, H]`."""
 
     @classmethod
     def run(cls, weights: GRUWeights, inputs: Tensor, state: State) -> GRUDirection:
-        """Run the fused kernel over `[T, B, F]` from a state of `[B, H]`."""
-        return cls(weights, inputs, weights.run(inputs, state[0]), state)
+        """Run over `[T, B, F]` from a state of `[B, H]`.
 
-    def during(self, steps: slice) -> GRUDirection:
-        """Some of the steps."""
-        h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
-        return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, h_0))
+        On a CPU the fused kernel consists of the same operations, so it is no faster, and keeps to itself what a pass
+        back has to know.
+        """
+        before, hidden = state[0], len(weights.b_recurrent)
+        x, (W, U, b, b_recurrent) = inputs.flatten(0, 1), weights
+        of_gates, of_n = U[: 2 * hidden].T, U[2 * hidden :].T
+        z_gates = torch.addmm(b[: 2 * hidden], x, W[: 2 * hidden].T).view(*inputs.shape[:2], -1)
+        z_n = torch.addmm(b[2 * hidden :], x, W[2 * hidden :].T).view(*inputs.shape[:2], -1)
+        h, m = torch.empty_like(z_n), torch.empty_like(z_n)
+        gates, n = torch.empty_like(z_gates[0]), torch.empty_like(z_n[0])
+        r, z = gates.chunk(2, dim=1)
+        for z_rz, z_nt, m_t, h_t in zip(*(part.unbind(0) for part in (z_gates, z_n, m, h)), strict=True):
+            torch.sigmoid(z_rz.addmm_(before, of_gates), out=gates)
+            torch.addmm(b_recurrent, before, of_n, out=m_t)
+            torch.tanh(z_nt.addcmul_(r, m_t), out=n)
+            before = torch.lerp(n, before, z, out=h_t)
+        return cls(weights, inputs, state, h, z_gates, z_n, m)
 
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden state after one step of each sequence, `[B]` to `[B, H]`."""
@@ -85,7 +97,7 @@ class GRUDirection(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What gates and candidate did at all steps, `[T, B, H]` each."""
+    """What gates and candidate did at some steps, `[T, B, H]` each."""
 
     before: Tensor
     """Hidden state before the step."""
@@ -102,20 +114,15 @@ class Trace(NamedTuple):
     """`(1 - z) * n`: what of `h_t` is not kept."""
 
     @classmethod
-    def of(cls, direction: GRUDirection) -> Trace:
-        """Recover them from the hidden states: two matrix products for all steps."""
-        W, U, b, b_recurrent = direction.weights
-        gates = 2 * len(b_recurrent)
-        before = torch.cat([direction.initial[0][None], direction.h[:-1]])
-        x, h = direction.inputs.flatten(0, 1), before.flatten(0, 1)
-        # In two buffers, so that what works on one element after the other runs through memory without gaps.
-        of_gates = torch.addmm(b[:gates], x, W[:gates].T).addmm_(h, U[:gates].T)
-        m = torch.addmm(b_recurrent, h, U[gates:].T).view_as(before)
-        r, z = (gate.unflatten(0, before.shape[:2]) for gate in of_gates.sigmoid().chunk(2, dim=1))
-        z_n = torch.addmm(b[gates:], x, W[gates:].T).view_as(before).addcmul_(r, m)
-        z_r, z_z = (gate.unflatten(0, before.shape[:2]) for gate in of_gates.chunk(2, dim=1))
+    def of(cls, direction: GRUDirection, steps: slice) -> Trace:
+        """During some of the steps."""
+        h, z_gates = direction.h[steps], direction.z_gates[steps]
+        first = direction.h[steps.start - 1] if steps.start else direction.initial[0]
+        before = torch.cat([first[None], h[:-1]])
+        z_r, z_z = z_gates.chunk(2, dim=2)
+        r, z = z_gates.sigmoid().chunk(2, dim=2)
         kept = z * before
-        return cls(before, z_r, z_z, z_n, r, z, m, kept, direction.h - kept)
+        return cls(before, z_r, z_z, direction.z_n[steps], r, z, direction.m[steps], kept, h - kept)
 
 
 class Factors(NamedTuple):
@@ -187,7 +194,7 @@ def _factors(direction: GRUDirection, rules: Rules, closed: bool, account: bool)
     z = h.new_empty(*h.shape[:2], rows, h.shape[2]) if account else None
     lost = torch.zeros_like(h) if account else None
     for steps in slabs(h):
-        trace = Trace.of(direction.during(steps))
+        trace = Trace.of(direction, steps)
         _fill(slots[steps], trace, None if closed else stabilize(h[steps], rules.eps), rules.eps)
         missing = _share_with_gates(slots[steps], trace, rules) if rules.pays_gates else 0.0
         if z is not None and lost is not None:
