@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rudder_lrp.lrp import affine, arithmetic, moving, normalisation, recurrent_call
@@ -67,6 +68,7 @@ def embedding(call: Call) -> Tensor:
     """A table of vectors: relevance of a vector is that of the number that chose it.
 
     Raises:
+        TypeError: if tokens are no whole numbers as PyTorch looks them up.
         ValueError: if a token has no vector.
     """
     options = call.arguments()
@@ -77,6 +79,10 @@ def embedding(call: Call) -> Tensor:
         raise call.refuse("renormalises its weights as it runs; use an embedding without max_norm")
     if value is None:
         raise call.refuse("has weights that depend on the inputs; use an embedding with weights of its own")
+    if indices.dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"tokens must be whole numbers of int64 or int32, got {indices.dtype}; convert them with .long()"
+        )
     if indices.min() < 0 or indices.max() >= len(weight):
         found = f"{int(indices.min())} to {int(indices.max())}"
         raise ValueError(
