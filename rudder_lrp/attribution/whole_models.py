@@ -71,8 +71,8 @@ class CaptumAttribution:
         parts = check_model_inputs(self.model, inputs)
         if len(parts) != 1 or isinstance(inputs, PackedSequence):
             raise TypeError(
-                f"Captum's methods explain one tensor here, got {type(inputs).__name__} of {len(parts)}; pass the others "
-                "as additional_forward_args, or pad a packed batch"
+                f"Captum's methods explain one tensor here, got {type(inputs).__name__} of {len(parts)}; pass the "
+                "others as additional_forward_args, or pad a packed batch"
             )
         given = parts[0]
         more = _as_tuple(additional_forward_args)

@@ -66,7 +66,12 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if name is None or not any(id(part) in self._values for part in _tensors((args, kwargs))):
             return func(*args, **kwargs)
-        return self.dispatch(Call(self, func, name, args, kwargs))
+        call = Call(self, func, name, args, kwargs)
+        kind = call.tracked()[0].device.type
+        if not torch.is_autocast_enabled(kind):
+            return self.dispatch(call)
+        with torch.autocast(kind, enabled=False):  # the model's own; relevance in half precision would be none
+            return self.dispatch(call)
 
     def dispatch(self, call: Call) -> Any:
         """Run a call by its rule."""

@@ -289,6 +289,34 @@ def test_under_autocast_a_model_is_explained_in_its_own_precision(core) -> None:
         assert torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_loop_over_the_examples_keeps_them_apart(core, batched) -> None:
+    def one_by_one(model: nn.Module, tokens: Tensor) -> Tensor:
+        rows = [model.embedding(row[: int((row != 0).sum())]) for row in tokens]
+        states = [model.core(row[None])[0][0, -1] if batched else model.core(row)[0][-1] for row in rows]
+        return model.head(torch.stack(states))
+
+    torch.manual_seed(0)
+    parts = {"embedding": nn.Embedding(9, 3), "core": core(3, 3, batch_first=True), "head": nn.Linear(3, 2)}
+    model, tokens = Function(one_by_one, **parts), torch.tensor([[1, 2, 3, 0], [4, 5, 6, 7], [8, 0, 0, 0]])
+    relevance, ledger = balanced(model, tokens, 1)
+    torch.testing.assert_close(ledger.inputs, relevance.sum(1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
+def test_autocast_in_forward_changes_nothing(core) -> None:
+    def cast(model: nn.Module, x: Tensor, enabled: bool = True) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            return model.head(model.core(model.mix(x))[0][:, -1])
+
+    torch.manual_seed(0)
+    model = Function(cast, core=core(3, 3, batch_first=True), mix=nn.Linear(3, 3), head=nn.Linear(3, 2)).float()
+    found = LRP(model).attribute(inputs(2, 4, 3).float(), 0)
+    model.function = lambda m, x: cast(m, x, enabled=False)
+    assert torch.equal(found, LRP(model).attribute(inputs(2, 4, 3).float(), 0))
+
+
 def test_training_mode_is_explained_as_evaluation() -> None:
     model = Classifier("lstm", "attention", True, True)
     tokens = tokens_of([5, 3])
