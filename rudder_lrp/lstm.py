@@ -32,6 +32,7 @@ State = tuple[Tensor, Tensor]
 """Hidden and cell state of a batch, each `[B, H]`."""
 
 _PINNED_OPEN = 40.0  # sigmoid(40) rounds to exactly 1 in float64
+_SHUT = 1e6  # sigmoid(-1e6 + z) rounds to exactly 0 for any z that weights make
 
 
 class Gate(IntEnum):
@@ -119,11 +120,24 @@ class LayerWeights(NamedTuple):
         W, U, b = self.rows(gate)
         return not (W.any() or U.any() or b.min() < _PINNED_OPEN)
 
-    def run(self, inputs: Tensor, state: State) -> State:
-        """Run the fused kernel over `[T, B, F]`: all hidden states, `[T, B, H]`, and the last cell state, `[B, H]`."""
+    def run(self, inputs: Tensor, state: State, padding: Tensor | None = None) -> State:
+        """Run the fused kernel over `[T, B, F]`: all hidden states, `[T, B, H]`, and the last cell state, `[B, H]`.
+
+        Args:
+            inputs: `[T, B, F]`.
+            state: h_0 and c_0, `[B, H]` each.
+            padding: where a sequence has no step, `[T, B, 1]`: its cell state stays as it is there.
+        """
+        if padding is not None:
+            return self._keeping().run(torch.cat([inputs, padding.to(inputs.dtype)], dim=2), state)
         initial = [part[None] for part in state]
         h, _, c = torch.lstm(inputs, initial, self._together(), True, 1, 0.0, False, False, False)
         return h, c[0]
+
+    def _keeping(self) -> LayerWeights:
+        """With one more input that closes the input gate and opens the forget gate, whatever the others are."""
+        blocks = self.W.new_tensor([-_SHUT, _SHUT, 0.0, 0.0])
+        return self._replace(W=torch.cat([self.W, blocks.repeat_interleave(self.U.shape[1])[:, None]], dim=1))
 
     def _together(self) -> list[Tensor]:
         """The parameters as the fused kernel takes them; on a GPU in one chunk of memory, as cuDNN asks for."""

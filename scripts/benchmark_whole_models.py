@@ -2,8 +2,9 @@
 
     python scripts/benchmark_whole_models.py
 
-An embedding, two layers of both directions, attention, a head. Everything is measured in turn within one process; a
-number is the median over the rounds of processor time.
+An embedding, two layers of both directions, attention, a head. LRP and forward + backward take turns within one
+process, and integrated gradients follow; a number is the median over the rounds of processor time. Memory is what each
+adds to the peak of a fresh process. The table goes into the page.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from rudder_lrp.attribution import CaptumAttribution
 from rudder_lrp.lrp import LRP
+from studies.pages import fill, table
 from studies.pieces import RESULTS, record, write
 
 
@@ -35,12 +37,13 @@ class Config:
     batch: int = 32
     steps: int = 200
     hidden: int = 128
-    rounds: int = 3
+    rounds: int = 5
     quadrature: int = 50
     """Steps of integrated gradients, measured once."""
     longest: int = 10_000
     """Steps of the longest sequence, which is explained once."""
     output: Path = RESULTS
+    page: Path = Path("docs/whole_models.md")
 
 
 class Classifier(nn.Module):
@@ -59,15 +62,22 @@ class Classifier(nn.Module):
         return self.head((weights * states).sum(1))
 
 
-def seconds(function: Callable[[], object], rounds: int) -> float:
-    """Median processor time after one warm-up."""
-    taken = []
+def once(function: Callable[[], object]) -> float:
+    """Processor time of one call."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def seconds(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median processor time of each; they take turns, after each has been called once."""
+    taken: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds + 1):
-        start = time.process_time()
-        function()
-        if turn or rounds == 0:
-            taken.append(time.process_time() - start)
-    return statistics.median(taken)
+        for name, function in functions.items():
+            one = once(function)
+            if turn:
+                taken[name].append(one)
+    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def forward_backward(model: nn.Module, tokens: Tensor) -> None:
@@ -76,27 +86,39 @@ def forward_backward(model: nn.Module, tokens: Tensor) -> None:
     model(tokens)[:, 0].sum().backward()
 
 
-def measure(cell: str, config: Config) -> dict[str, Any]:
-    """Times of one model, ratios, and what LRP adds to the peak of memory."""
+def prepared(cell: str, config: Config) -> tuple[Classifier, Tensor]:
+    """The model and its tokens, on one thread."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = Classifier(cell, config.hidden).eval()
-    tokens = torch.randint(0, 1000, (config.batch, config.steps))
+    return Classifier(cell, config.hidden).eval(), torch.randint(0, 1000, (config.batch, config.steps))
+
+
+def timed(cell: str, config: Config) -> dict[str, Any]:
+    """Times of one model and their ratios."""
+    model, tokens = prepared(cell, config)
     lrp, gradients = LRP(model), CaptumAttribution(model, n_steps=config.quadrature, internal_batch_size=config.batch)
-    start = peak()
-    explain = seconds(partial(lrp.attribute, tokens, 0), config.rounds)
-    of_lrp = peak() - start
-    training = seconds(partial(forward_backward, model, tokens), config.rounds)
-    of_both = peak() - start
-    integrated = seconds(partial(gradients.attribute, tokens, 0), 0) if config.quadrature else float("nan")
+    both = {
+        "LRP": partial(lrp.attribute, tokens, 0),
+        "forward + backward": partial(forward_backward, model, tokens),
+    }
+    taken = seconds(both, config.rounds)
     longest = torch.randint(0, 1000, (1, config.longest))
     return {
-        "LRP / (forward + backward)": explain / training,
-        "integrated gradients / LRP": integrated / explain,
-        "forward + backward, s": training,
-        "MiB at the peak: LRP; then forward + backward too": [of_lrp, of_both],
-        f"LRP of {config.longest} steps, s": seconds(partial(lrp.attribute, longest, 0), 0),
+        "LRP / (forward + backward)": taken["LRP"] / taken["forward + backward"],
+        "integrated gradients / LRP": once(partial(gradients.attribute, tokens, 0)) / taken["LRP"],
+        "forward + backward, s": taken["forward + backward"],
+        f"LRP of {config.longest} steps, s": once(partial(lrp.attribute, longest, 0)),
     }
+
+
+def lifted(what: str, cell: str, config: Config) -> float:
+    """What LRP, or forward + backward, adds to the peak of memory in MiB, after a first call on next to nothing."""
+    model, tokens = prepared(cell, config)
+    run = partial(LRP(model).attribute, target=0) if what == "LRP" else partial(forward_backward, model)
+    run(tokens[:1, :2])
+    start = peak()
+    run(tokens)
+    return peak() - start
 
 
 def peak() -> float:
@@ -110,10 +132,24 @@ def main() -> None:
     settings = {name: str(value) for name, value in asdict(config).items()}
     result: dict[str, Any] = record("python scripts/benchmark_whole_models.py") | {"settings": settings}
     for cell in ("LSTM", "GRU"):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:  # for the peak of its memory
-            result[cell] = fresh.submit(measure, cell, config).result()
+        result[cell] = fresh(timed, cell, config) | {
+            f"MiB, {what}": fresh(lifted, what, cell, config) for what in ("LRP", "forward + backward")
+        }
         print(cell, result[cell], flush=True)
     write(config.output, "whole models", result)
+    config.page.write_text(fill(config.page.read_text(), {"speed": rows(result)}))
+
+
+def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call it in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def rows(result: dict[str, Any]) -> str:
+    """The table of the page, a column a model."""
+    cells = ("LSTM", "GRU")
+    return table(["", *cells], [[name, *(f"{result[cell][name]:.3g}" for cell in cells)] for name in result["LSTM"]])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,23 @@ import pytest
 import torch
 from torch import nn
 
+from rudder_lrp.lrp.sequences import padding
 from rudder_lrp.lstm import Gate, LayerWeights, Structure, constrain_, gate_rows, scan, structure_of
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_on_padding_the_cell_state_stays_as_it_is(dtype) -> None:
+    torch.manual_seed(0)
+    weights = LayerWeights(*(part.detach() for part in LayerWeights.of(nn.LSTM(3, 4, dtype=dtype))))
+    x, h_0, c_0 = torch.randn(6, 3, 3, dtype=dtype), torch.randn(3, 4, dtype=dtype), torch.randn(3, 4, dtype=dtype)
+    lengths = torch.tensor([6, 1, 4])
+    h, last = weights.run(x, (h_0, c_0), padding(lengths, 6))
+    for at, length in enumerate(lengths.tolist()):
+        own = slice(at, at + 1)
+        alone, c = weights.run(x[:length, own], (h_0[own], c_0[own]))
+        tolerance = 1e-6 if dtype == torch.float32 else 1e-14
+        torch.testing.assert_close(last[own], c, rtol=0, atol=tolerance)
+        torch.testing.assert_close(h[:length, own], alone, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("structure", list(Structure))

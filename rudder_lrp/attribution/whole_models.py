@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 from rudder_lrp.attribution.base import captum_attr
@@ -67,7 +68,13 @@ class CaptumAttribution:
         Raises:
             TypeError, ValueError: if the inputs do not fit the model.
         """
-        (given,) = check_model_inputs(self.model, inputs)
+        parts = check_model_inputs(self.model, inputs)
+        if len(parts) != 1 or isinstance(inputs, PackedSequence):
+            raise TypeError(
+                f"Captum's methods explain one tensor here, got {type(inputs).__name__} of {len(parts)}; pass the "
+                "others as additional_forward_args, or pad a packed batch"
+            )
+        given = parts[0]
         more = _as_tuple(additional_forward_args)
         with evaluating(self.model):
             relevance = self._relevance(given, target, more, per_feature)

@@ -1,9 +1,13 @@
-"""Explain one episode with a saved predictor: a timeline as PNG, a table of the steps that got most credit."""
+"""Explain one episode with a saved predictor: a timeline as PNG, a table of the steps that got most credit.
+
+Or, where there are data, somebody's model.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import gymnasium as gym
 
@@ -11,6 +15,7 @@ from rudder_lrp.cli.agent import AgentConfig, Credit
 from rudder_lrp.cli.algorithms import find_algorithm
 from rudder_lrp.cli.environments import Delay, environment_factory
 from rudder_lrp.cli.episodes import Policy, play_episode
+from rudder_lrp.cli.explain_model import explain_model
 from rudder_lrp.cli.folders import read_settings
 from rudder_lrp.cli.train import Train
 from rudder_lrp.episodes.lessons import Lesson
@@ -22,7 +27,7 @@ from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline, strongest_fe
 
 @dataclass(frozen=True)
 class Explain:
-    """Explain one episode with a saved predictor."""
+    """Explain one episode with a saved predictor; or with --data, a whole model of PyTorch."""
 
     run: Path | None = None
     """Folder of a run of `rudder-lrp train`, such as runs/latest: says all of the following but the seed."""
@@ -30,8 +35,17 @@ class Explain:
     """File that training saved."""
     env: str = AgentConfig.env
     """Id of the environment it was trained on."""
-    model: Path | None = None
-    """Saved agent that plays the episode as in training; without one, actions are random."""
+    model: str | None = None
+    """Saved agent that plays the episode as in training; without one, actions are random. With --data, the model to
+    explain: a .pt2 file of torch.export, or module:factory."""
+    data: Path | None = None
+    """File .npz with an array `inputs`, [B, T] or [B, T, F], and on demand `target`, for a model of PyTorch."""
+    target: tuple[int, ...] = ()
+    """Which output of that model; by default what the data say, or the only one."""
+    rule: Literal["all", "half", "prop", "abs"] = "all"
+    """How the gates of that model share relevance."""
+    example: int = 0
+    """Which of the data are shown."""
     algo: str = AgentConfig.algo
     """Algorithm of the saved agent."""
     credit: Credit = Credit.LRP
@@ -47,12 +61,19 @@ class Explain:
 
 
 def explain(options: Explain) -> None:
-    """Play, redistribute, draw and print.
+    """Play, redistribute, draw and print; or explain a model on data.
 
     Raises:
-        ValueError: if a file is missing or does not fit the environment; nothing is written then.
+        ValueError: if a file is missing or does not fit; nothing is written then.
         OSError: if the picture cannot be written.
     """
+    if options.data is not None:
+        if options.model is None:
+            raise ValueError("there are data but no model; give --model FILE.pt2 or --model module:factory")
+        explain_model(
+            options.model, options.data, options.target, options.rule, options.example, options.output, options.top
+        )
+        return
     options = _of_run(options)
     if options.credit is Credit.NONE:
         raise ValueError("there is no credit to explain with credit none; choose lrp or difference")
@@ -79,7 +100,7 @@ def _of_run(options: Explain) -> Explain:
     return replace(
         options,
         predictor=options.predictor or options.run / "predictor.safetensors",
-        model=options.model or options.run / "model.zip",
+        model=options.model or str(options.run / "model.zip"),
         env=config.env,
         algo=config.algo,
         credit=config.credit,

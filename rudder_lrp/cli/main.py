@@ -23,7 +23,7 @@ from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 
 Level = Literal["debug", "info", "warning", "error"]
 _LEVEL = "--log-level"
-_WRONG = (ValueError, TypeError, OSError, ImportError, gym.error.Error)
+_WRONG = (ValueError, TypeError, OSError, ImportError, NotImplementedError, gym.error.Error)
 _DESCRIPTION = """Credit assignment for delayed rewards: an agent learns from a reward that is paid where it was earned.
 
 `rudder-lrp compare` shows what that is worth in three minutes. Further options: --version; --log-level debug, info,

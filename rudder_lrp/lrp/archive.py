@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,14 @@ def explain_file(
     chosen: int | Tensor | tuple[int, ...] | None = target
     if chosen is None and "target" in arrays:
         chosen = torch.from_numpy(np.asarray(arrays["target"]))
-    relevance, ledger = LRP(load_model(model), rule=rule, eps=eps).attribute(inputs, chosen, return_ledger=True)
+    lrp = LRP(load_model(model), rule=rule, eps=eps)
+    try:
+        relevance, ledger = lrp.attribute(inputs, chosen, return_ledger=True)
+    except NotImplementedError:
+        raise
+    except RuntimeError as error:  # the model's own
+        found = f"{list(inputs.shape)} of {inputs.dtype}"
+        raise ValueError(f"the model does not take the inputs, {found}: {error}; save what it takes") from error
     return Explained(inputs, relevance, ledger)
 
 
@@ -84,6 +92,8 @@ def load_arrays(source: str | Path) -> dict[str, np.ndarray]:
     path = Path(source)
     if path.suffix != ".npz":
         raise ValueError(f"data must be an .npz file, got {path.name!r}; save them by numpy.savez")
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path.name} is no archive of NumPy; save the arrays by numpy.savez")
     with np.load(path, allow_pickle=False) as file:
         try:
             arrays = dict(file)
@@ -93,6 +103,8 @@ def load_arrays(source: str | Path) -> dict[str, np.ndarray]:
             ) from error
     if "inputs" not in arrays:
         raise ValueError(f"{path.name} must hold an array 'inputs', got {', '.join(arrays) or 'nothing'}; name it so")
+    if arrays["inputs"].dtype.kind not in "iuf":
+        raise ValueError(f"inputs in {path.name} are {arrays['inputs'].dtype}; save numbers")
     return arrays
 
 

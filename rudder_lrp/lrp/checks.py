@@ -79,10 +79,7 @@ def check_inputs(inputs: Tensor, weight: Tensor, features: int, layout: str) -> 
         TypeError: if they are no tensor or of another dtype.
         ValueError: if shape or device do not fit.
     """
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"inputs must be a tensor or a PackedSequence, got {type(inputs).__name__}; convert them")
-    if inputs.is_nested or inputs.layout is not torch.strided:
-        raise TypeError(f"inputs are {'nested' if inputs.is_nested else 'sparse'}; pad them, or call to_dense()")
+    check_dense(inputs)
     if inputs.dtype != weight.dtype:
         raise TypeError(f"inputs are {inputs.dtype}, the model is {weight.dtype}; convert one of them")
     if inputs.device != weight.device:
@@ -92,6 +89,18 @@ def check_inputs(inputs: Tensor, weight: Tensor, features: int, layout: str) -> 
             f"inputs must be {layout} with F = {features} and nothing empty, got shape {list(inputs.shape)}; "
             "a single sequence needs a batch dimension of 1"
         )
+
+
+def check_dense(inputs: object) -> None:
+    """Refuse what is no tensor with its numbers in it.
+
+    Raises:
+        TypeError: naming the remedy.
+    """
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs must be tensors or a PackedSequence, got {type(inputs).__name__}; convert them")
+    if inputs.is_nested or inputs.layout is not torch.strided:
+        raise TypeError(f"inputs are {'nested' if inputs.is_nested else 'sparse'}; pad them, or call to_dense()")
 
 
 def check_finite(name: str, values: Tensor) -> None:
@@ -133,6 +142,7 @@ def check_target(target: int | Tensor | None, outputs: int, batch: int, device: 
     """Index of the output to explain for each sequence, `[B]`.
 
     Raises:
+        TypeError: if it is nothing like numbers.
         ValueError: if it is out of range, or left out where there are several.
     """
     if target is None and outputs == 1:
@@ -140,7 +150,10 @@ def check_target(target: int | Tensor | None, outputs: int, batch: int, device: 
     supported = f"target must be one of the outputs 0 to {outputs - 1}, or one of these for each of {batch} sequences"
     if target is None:
         raise ValueError(f"{supported}, got None; choose the output to explain")
-    chosen = torch.as_tensor(target, device=device)
+    try:
+        chosen = torch.as_tensor(target, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{supported}, got {target!r}; pass whole numbers") from error
     if chosen.is_floating_point() or chosen.dtype == torch.bool or chosen.shape not in ((), (batch,)):
         raise ValueError(f"{supported}, got {chosen.dtype} of shape {list(chosen.shape)}; pass whole numbers")
     if chosen.min() < 0 or chosen.max() >= outputs:
@@ -252,14 +265,17 @@ def check_model_inputs(model: nn.Module, inputs: object) -> list[Tensor]:
 
     Raises:
         TypeError: if they are no tensors or of another precision.
-        ValueError: if there is nothing in them, or NaN.
+        ValueError: if they are on another device, or there is nothing in them, or NaN.
     """
     given = (inputs.data,) if isinstance(inputs, PackedSequence) else inputs
     parts: list[Any] = list(given) if isinstance(given, tuple | list) else [given]
     dtypes = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    devices = {parameter.device for parameter in model.parameters()}
     for part in parts:
-        if not isinstance(part, Tensor):
-            raise TypeError(f"inputs must be tensors or a PackedSequence, got {type(part).__name__}; convert them")
+        check_dense(part)
+        if devices and part.device not in devices:
+            found = ", ".join(sorted(map(str, devices)))
+            raise ValueError(f"inputs are on {part.device}, the model is on {found}; move one of them")
         if part.numel() == 0:
             raise ValueError(f"inputs must not be empty, got shape {list(part.shape)}; pass at least one step")
         if part.is_floating_point():

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares
+from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares, slabs
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -36,7 +36,7 @@ def has_closed_form(weights: LayerWeights, rules: Rules) -> bool:
 
 def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
-    if not (account or _needs_all_cells(arrivals, rules)):
+    if not (account or _needs_all_cells(direction, arrivals, rules)):
         return _slab_by_slab(direction, arrivals, rules)
     gates = Gates.of(direction, direction.unknown_gates(rules.pays_gates))
     c = gates.cells(direction.initial[1])
@@ -65,9 +65,9 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     return Passed(inputs, _account(s, products, rows, lost, rules.eps), initial)
 
 
-def _needs_all_cells(arrivals: Arrivals, rules: Rules) -> bool:
+def _needs_all_cells(direction: Direction, arrivals: Arrivals, rules: Rules) -> bool:
     """Whether the last cell state, which the fused kernel returns, is not enough."""
-    return rules.pays_gates or not (arrivals.at_end or arrivals.per_cell is not None)
+    return rules.pays_gates or not (arrivals.at_last(direction.lengths) or arrivals.per_cell is not None)
 
 
 def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Passed:
@@ -76,7 +76,7 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Pas
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
     unknown = direction.unknown_gates(pays_gates=False)
-    for steps in reversed(direction.slabs()):
+    for steps in reversed(slabs(direction.h)):
         part = direction.during(steps)
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)

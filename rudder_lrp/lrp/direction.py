@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rudder_lrp.lrp.rules import Rules, epsilon
+from rudder_lrp.lrp.sequences import padding
 from rudder_lrp.lstm import Gate, LayerWeights, State, cell_states
 
 _IN_CACHE = 2**17
@@ -24,14 +25,16 @@ class Direction(NamedTuple):
     """Hidden states after each step, `[T, B, H]`, contiguous."""
     initial: State
     """h_0 and c_0, `[B, H]` each."""
+    lengths: Tensor
+    """Valid steps of each sequence, `[B]`."""
     last_cell: Tensor
-    """Cell state after step T, whatever the lengths, `[B, H]`."""
+    """Cell state after the last of them, `[B, H]`."""
 
     @classmethod
-    def run(cls, weights: LayerWeights, inputs: Tensor, state: State) -> Direction:
+    def run(cls, weights: LayerWeights, inputs: Tensor, state: State, lengths: Tensor) -> Direction:
         """Run the fused kernel over `[T, B, F]` from a state of `[B, H]` each."""
-        h, last_cell = weights.run(inputs, state)
-        return cls(weights, inputs, h, state, last_cell)
+        h, last_cell = weights.run(inputs, state, padding(lengths, len(inputs)))
+        return cls(weights, inputs, h, state, lengths, last_cell)
 
     def preactivation(self, weights: LayerWeights) -> Tensor:
         """Of some rows of the weights at all steps, `[T, B, rows]`."""
@@ -41,12 +44,6 @@ class Direction(NamedTuple):
         """Some of the steps; the cell states before and after them are not known."""
         h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
         return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, self.initial[1]))
-
-    def slabs(self) -> list[slice]:
-        """Cut its steps into stretches that are worked on at once."""
-        h = self.h
-        steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
-        return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
 
     def unknown_gates(self, pays_gates: bool) -> LayerWeights:
         """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
@@ -59,13 +56,19 @@ class Direction(NamedTuple):
 
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden (or cell) state after one step of each sequence, `[B]` to `[B, H]`."""
-        if cell and bool((steps == len(self.h) - 1).all()):
+        if cell and bool((steps == self.lengths - 1).all()):
             return self.last_cell
         states = self.h
         if cell:
             gates = Gates.of(self, self.unknown_gates(pays_gates=False))
             states = gates.cells(self.initial[1])[1:]
         return states[steps, torch.arange(len(steps), device=steps.device)]
+
+
+def slabs(h: Tensor) -> list[slice]:
+    """Cut the steps of `[T, B, H]` into stretches that are worked on at once."""
+    steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
+    return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
 
 
 class Account(NamedTuple):

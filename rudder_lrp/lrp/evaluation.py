@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -25,12 +26,16 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluation without gradients or compilation; mode and random state are afterwards as they were."""
+    """Evaluation in the model's own precision, without gradients or compilation; mode and random state come back."""
     devices = sorted({parameter.device.index or 0 for parameter in model.parameters() if parameter.is_cuda})
+    kinds = {"cpu", *(parameter.device.type for parameter in model.parameters() if parameter.is_cuda)}
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for kind in kinds:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if "torch._dynamo" in sys.modules:  # else nothing has been compiled, and to load it takes more than a second
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield

@@ -21,10 +21,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rudder_lrp.lrp.closed_form import per_cell, scan
-from rudder_lrp.lrp.direction import Account, Passed
+from rudder_lrp.lrp.direction import Account, Passed, slabs
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import State
@@ -51,12 +51,6 @@ class GRUWeights(NamedTuple):
         of_gates = torch.cat([b_recurrent[: 2 * hidden], torch.zeros_like(b_recurrent[2 * hidden :])])
         return cls(W, U, b + of_gates, b_recurrent[2 * hidden :])
 
-    def run(self, inputs: Tensor, initial: Tensor) -> Tensor:
-        """Run the fused kernel over `[T, B, F]` from `[B, H]`: all hidden states, `[T, B, H]`."""
-        recurrent = torch.cat([torch.zeros_like(self.b[: 2 * len(self.b_recurrent)]), self.b_recurrent])
-        flat = [self.W, self.U, self.b, recurrent]
-        return torch.gru(inputs, initial[None], flat, True, 1, 0.0, False, False, False)[0]
-
 
 class GRUDirection(NamedTuple):
     """One layer and direction, time-major, in the order in which it runs."""
@@ -64,15 +58,38 @@ class GRUDirection(NamedTuple):
     weights: GRUWeights
     inputs: Tensor
     """`[T, B, F]`, contiguous."""
-    h: Tensor
-    """Hidden states after each step, `[T, B, H]`, contiguous."""
     initial: State
     """h_0, `[B, H]`, twice: it is the cell state too."""
+    h: Tensor
+    """Hidden states after each step, `[T, B, H]`, contiguous."""
+    z_gates: Tensor
+    """Pre-activations of r and z, `[T, B, 2 H]`."""
+    z_n: Tensor
+    """Pre-activation of the candidate, `[T, B, H]`."""
+    m: Tensor
+    """`U_n h_{t-1} + b'_n`, `[T, B, H]`."""
 
     @classmethod
     def run(cls, weights: GRUWeights, inputs: Tensor, state: State) -> GRUDirection:
-        """Run the fused kernel over `[T, B, F]` from a state of `[B, H]`."""
-        return cls(weights, inputs, weights.run(inputs, state[0]), state)
+        """Run over `[T, B, F]` from a state of `[B, H]`.
+
+        On a CPU the fused kernel consists of the same operations, so it is no faster, and keeps to itself what a pass
+        back has to know.
+        """
+        before, hidden = state[0], len(weights.b_recurrent)
+        x, (W, U, b, b_recurrent) = inputs.flatten(0, 1), weights
+        of_gates, of_n = U[: 2 * hidden].T, U[2 * hidden :].T
+        z_gates = torch.addmm(b[: 2 * hidden], x, W[: 2 * hidden].T).view(*inputs.shape[:2], -1)
+        z_n = torch.addmm(b[2 * hidden :], x, W[2 * hidden :].T).view(*inputs.shape[:2], -1)
+        h, m = torch.empty_like(z_n), torch.empty_like(z_n)
+        gates, n = torch.empty_like(z_gates[0]), torch.empty_like(z_n[0])
+        r, z = gates.chunk(2, dim=1)
+        for z_rz, z_nt, m_t, h_t in zip(*(part.unbind(0) for part in (z_gates, z_n, m, h)), strict=True):
+            torch.sigmoid(z_rz.addmm_(before, of_gates), out=gates)
+            torch.addmm(b_recurrent, before, of_n, out=m_t)
+            torch.tanh(z_nt.addcmul_(r, m_t), out=n)
+            before = torch.lerp(n, before, z, out=h_t)
+        return cls(weights, inputs, state, h, z_gates, z_n, m)
 
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden state after one step of each sequence, `[B]` to `[B, H]`."""
@@ -80,7 +97,7 @@ class GRUDirection(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What gates and candidate did at all steps, `[T, B, H]` each."""
+    """What gates and candidate did at some steps, `[T, B, H]` each."""
 
     before: Tensor
     """Hidden state before the step."""
@@ -94,51 +111,55 @@ class Trace(NamedTuple):
     kept: Tensor
     """`z * h_{t-1}`."""
     written: Tensor
-    """`(1 - z) * n`."""
+    """`(1 - z) * n`: what of `h_t` is not kept."""
 
     @classmethod
-    def of(cls, direction: GRUDirection) -> Trace:
-        """Recover them from the hidden states: two matrix products for all steps."""
-        W, U, b, b_recurrent = direction.weights
-        before = torch.cat([direction.initial[0][None], direction.h[:-1]])
-        from_x = nn.functional.linear(direction.inputs, W, b)
-        from_h = nn.functional.linear(before, U)
-        x_r, x_z, x_n = from_x.chunk(3, dim=2)
-        h_r, h_z, h_n = from_h.chunk(3, dim=2)
-        z_r, z_z, m = x_r + h_r, x_z + h_z, h_n + b_recurrent
-        r, z = z_r.sigmoid(), z_z.sigmoid()
-        z_n = torch.addcmul(x_n, r, m)
-        n = z_n.tanh()
-        return cls(before, z_r, z_z, z_n, r, z, m, z * before, n - z * n)
+    def of(cls, direction: GRUDirection, steps: slice) -> Trace:
+        """During some of the steps."""
+        h, z_gates = direction.h[steps], direction.z_gates[steps]
+        first = direction.h[steps.start - 1] if steps.start else direction.initial[0]
+        before = torch.cat([first[None], h[:-1]])
+        z_r, z_z = z_gates.chunk(2, dim=2)
+        r, z = z_gates.sigmoid().chunk(2, dim=2)
+        kept = z * before
+        return cls(before, z_r, z_z, direction.z_n[steps], r, z, direction.m[steps], kept, h - kept)
 
 
 class Factors(NamedTuple):
-    """What a unit of relevance of `h_t` becomes, `[T, B, H]` each; rows in the order n, r, z, n alone under LRP-all."""
+    """What a unit of relevance of `h_t` (in the closed form, of `A_t / h_t`) becomes, found for all steps at once."""
 
-    kept: Tensor
-    """Relevance of `h_{t-1}` through the leak."""
-    x: list[Tensor]
-    """Relevance for each unit of pre-activation, as the input weights of each row see it."""
-    h: list[Tensor]
-    """The same as its recurrent weights see it."""
-    lost: Tensor
-    """What the sum's stabilizer takes, and what a gate rule's shares leave of 1."""
+    slots: Tensor
+    """Slot 0 carries it to `h_{t-1}`, the last turns it into what the input weights of the candidate n see, and those
+    between into what the recurrent weights of n see, and where gates take relevance both weights of r and of z,
+    `[T, B, slots, H]`. A pass replaces all but the first by these `s_t`."""
+    rows: Tensor | None = None
+    """Denominators of what the input weights see, `[T, B, rows, H]`; on demand."""
+    lost: Tensor | None = None
+    """What the sum's stabilizer takes, and what a gate rule's shares leave of 1, `[T, B, H]`; on demand."""
+
+    @property
+    def of_h(self) -> Tensor:
+        """What the recurrent weights see, the rows n, r, z or n alone, `[T, B, rows * H]`."""
+        return self.slots[:, :, 1:-1].flatten(2)
+
+    @property
+    def of_x(self) -> Tensor:
+        """What the input weights see, the rows r, z, n or n alone, `[T, B, rows, H]`."""
+        return self.slots[:, :, 2:]
 
 
 class Paid(NamedTuple):
-    """Relevance of all hidden states and where that of the first step went."""
+    """What did not go on to the inputs."""
 
-    relevance: Tensor
-    """Of each state, `[T, B, H]`; in the closed form for each unit of it."""
     initial: Tensor
-    """Of h_0, `[B, H]`."""
-    missing: Tensor
-    """Entered where there was no state to take it, `[B]`."""
+    """Relevance of h_0, `[B, H]`."""
+    lost: Tensor
+    """Absorbed by the sums that the states are, `[B]`, where there is an account."""
 
 
 def has_closed_form(weights: GRUWeights, rules: Rules) -> bool:
     """Whether no gate takes relevance and the candidate does not see the hidden state."""
-    return not rules.pays_gates and not bool(_block(weights.U, _N).any())
+    return not rules.pays_gates and not bool(_of_candidate(weights.U).any())
 
 
 def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
@@ -150,90 +171,104 @@ def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account
         rules: how it is shared; the linear rule is epsilon.
         account: whether to say where the rest went.
     """
-    trace = Trace.of(direction)
     closed = has_closed_form(direction.weights, rules)
-    factors = _factors(direction.h, trace, rules, closed)
-    paid = _sum_over_time(direction, arrivals, trace, rules.eps) if closed else _sweep(direction, arrivals, factors)
-    s = [paid.relevance * factor for factor in factors.x]
-    inputs = torch.cat(s, dim=2) @ _rows(direction.weights.W, len(s))
-    inputs *= direction.inputs
+    factors = _factors(direction, rules, closed, account)
+    paid = (_sum_over_time if closed else _sweep)(direction, arrivals, factors, rules.eps)
+    W = direction.weights.W if rules.pays_gates else _of_candidate(direction.weights.W)
+    inputs = torch.empty_like(direction.inputs)
+    for steps in slabs(direction.h):
+        torch.mul(factors.of_x[steps].flatten(2) @ W, direction.inputs[steps], out=inputs[steps])
     initial = paid.initial, torch.zeros_like(paid.initial)
-    return Passed(inputs, _account(direction.weights, trace, factors, paid, s, rules.eps) if account else None, initial)
+    return Passed(inputs, _account(direction.weights, factors, paid, rules.eps) if account else None, initial)
 
 
-_N, _R, _Z = 2, 0, 1
-"""Blocks of the weights."""
+def _of_candidate(weight: Tensor) -> Tensor:
+    """The last of the blocks r, z, n of weights."""
+    return weight.chunk(3)[2]
 
 
-def _block(weight: Tensor, at: int) -> Tensor:
-    return weight.chunk(3)[at]
+def _factors(direction: GRUDirection, rules: Rules, closed: bool, account: bool) -> Factors:
+    """A few steps at once: what they need then stays in the cache."""
+    h, rows = direction.h, 3 if rules.pays_gates else 1
+    slots = h.new_empty(*h.shape[:2], rows + 2, h.shape[2])
+    z = h.new_empty(*h.shape[:2], rows, h.shape[2]) if account else None
+    lost = torch.zeros_like(h) if account else None
+    for steps in slabs(h):
+        trace = Trace.of(direction, steps)
+        _fill(slots[steps], trace, None if closed else stabilize(h[steps], rules.eps), rules.eps)
+        missing = _share_with_gates(slots[steps], trace, rules) if rules.pays_gates else 0.0
+        if z is not None and lost is not None:
+            z[steps] = torch.stack([trace.z_r, trace.z_z, trace.z_n][-rows:], dim=2)
+            lost[steps] = missing if closed else missing + rules.eps * sign(h[steps]) / stabilize(h[steps], rules.eps)
+    return Factors(slots, z, lost)
 
 
-def _rows(weight: Tensor, count: int) -> Tensor:
-    """The first `count` of the blocks n, r, z, one below the other."""
-    return torch.cat([_block(weight, at) for at in (_N, _R, _Z)[:count]])
+def _fill(slots: Tensor, trace: Trace, stable: Tensor | None, eps: float) -> None:
+    """The slots under LRP-all; the closed form carries relevance for each unit of the state, without division."""
+    kept, written = trace.z, trace.written
+    if stable is not None:
+        kept, written = trace.kept.div_(stable), trace.written.div_(stable)
+    slots[:, :, 0] = kept
+    s = torch.div(written, stabilize(trace.z_n, eps), out=slots[:, :, -1])
+    torch.mul(s, trace.r, out=slots[:, :, 1])
 
 
-def _factors(h: Tensor, trace: Trace, rules: Rules, closed: bool) -> Factors:
-    """The closed form carries relevance for each unit of the state, so there the sum needs no division."""
-    stable = torch.ones_like(h) if closed else stabilize(h, rules.eps)
-    kept, written = trace.kept / stable, trace.written / stable
-    lost = torch.zeros_like(h) if closed else rules.eps * sign(h) / stable
-    if not rules.pays_gates:
-        s = written / stabilize(trace.z_n, rules.eps)
-        return Factors(kept, [s], [s * trace.r], lost)
-    of_z, of_kept = rules.shares(trace.z_z, trace.before)
-    of_rest, of_n = rules.shares(-trace.z_z, trace.z_n)
-    of_r, of_m = rules.shares(trace.z_r, trace.m)
-    s = written * of_n / stabilize(trace.z_n, rules.eps)
-    gated = s * trace.r
-    s_r = gated * trace.m * of_r / stabilize(trace.z_r, rules.eps)
-    s_z = (kept * of_z + written * of_rest) / stabilize(trace.z_z, rules.eps)
-    lost = lost + kept * (1.0 - of_z - of_kept) + written * (1.0 - of_rest - of_n)
-    lost = lost + gated * trace.m * (1.0 - of_r - of_m)
-    return Factors(kept * of_kept, [s, s_r, s_z], [gated * of_m, s_r, s_z], lost)
+def _share_with_gates(slots: Tensor, trace: Trace, rules: Rules) -> Tensor:
+    """Let the gates take their shares of the slots; what a unit loses by that, `[T, B, H]`."""
+    z_r, z_z, z_n = trace.z_r, trace.z_z, trace.z_n
+    kept, of_m, s_r, s_z, s_n = slots.unbind(2)
+    of_z, of_kept = rules.shares(z_z, trace.before)
+    of_rest, of_n = rules.shares(-z_z, z_n)
+    of_r, of_signal = rules.shares(z_r, trace.m)
+    product = of_m.mul_(of_n) * trace.m
+    lost = kept * (1.0 - of_z - of_kept) + trace.written * (1.0 - of_rest - of_n)
+    lost += product * (1.0 - of_r - of_signal)
+    torch.div(product * of_r, stabilize(z_r, rules.eps), out=s_r)
+    torch.div(kept * of_z + trace.written * of_rest, stabilize(z_z, rules.eps), out=s_z)
+    kept *= of_kept
+    of_m *= of_signal
+    s_n *= of_n
+    return lost
 
 
-def _sweep(direction: GRUDirection, arrivals: Arrivals, factors: Factors) -> Paid:
+def _sweep(direction: GRUDirection, arrivals: Arrivals, factors: Factors, eps: float) -> Paid:
     """The recursion backward in time."""
-    U = _rows(direction.weights.U, len(factors.h))
-    to_h = torch.stack(factors.h, dim=2)
-    relevance = torch.empty_like(direction.h)
-    carried, per_hidden = torch.zeros_like(direction.initial[0]), torch.zeros_like(direction.initial[0])
-    rows, h = relevance.unbind(0), direction.h.unbind(0)
-    for t in range(len(rows) - 1, -1, -1):
-        torch.addcmul(carried, h[t], per_hidden, out=rows[t])
-        arrivals.add_(t, rows[t])
-        torch.mul(rows[t], factors.kept[t], out=carried)
-        torch.mm(to_h[t].mul_(rows[t][:, None]).flatten(1), U, out=per_hidden)
-    initial = carried + per_hidden * direction.initial[0]
-    return Paid(relevance, initial, torch.zeros_like(initial[:, 0]))
+    r, z, n = direction.weights.U.chunk(3)
+    slots, of_h = factors.slots.unbind(0), factors.of_h.unbind(0)
+    U = n if len(of_h[0][0]) == len(n) else torch.cat([n, r, z])
+    carried, per_hidden, relevance, lost = torch.zeros_like(direction.initial[0]).expand(4, -1, -1).clone()
+    for t in range(len(slots) - 1, -1, -1):
+        torch.addcmul(carried, direction.h[t], per_hidden, out=relevance)
+        arrivals.add_(t, relevance)
+        carried = slots[t].mul_(relevance[:, None])[:, 0]
+        torch.mm(of_h[t], U, out=per_hidden)
+        if factors.lost is not None:
+            lost.addcmul_(relevance, factors.lost[t])
+    return Paid(carried + per_hidden * direction.initial[0], lost.sum(1))
 
 
-def _sum_over_time(direction: GRUDirection, arrivals: Arrivals, trace: Trace, eps: float) -> Paid:
+def _sum_over_time(direction: GRUDirection, arrivals: Arrivals, factors: Factors, eps: float) -> Paid:
     """The closed form: `rho_t = A_t / h_t` by a scan, `rho_t = z_{t+1} rho_{t+1} + R_t / h_t`."""
     entered = arrivals.select(direction.h)
     entering = per_cell(arrivals, entered, None, eps)
     rho = direction.h.new_zeros(len(direction.h) + 1, *direction.h.shape[1:])
-    scan(trace.z, entering, out=rho)
+    scan(factors.slots[:, :, 0], entering, out=rho)
+    factors.slots.mul_(rho[1:, :, None])
     missing = arrivals.total() - entering.replace(entering.relevance * entered).total()
-    return Paid(rho[1:], rho[0] * direction.initial[0], missing)
+    return Paid(rho[0] * direction.initial[0], missing)
 
 
-def _account(weights: GRUWeights, trace: Trace, factors: Factors, paid: Paid, s: list[Tensor], eps: float) -> Account:
+def _account(weights: GRUWeights, factors: Factors, paid: Paid, eps: float) -> Account:
     """Where the rest went; the recurrent bias of the candidate takes its share through the gate r."""
-    biases = torch.stack([part @ _block(weights.b, at) for part, at in zip(s, (_N, _R, _Z), strict=False)])
-    biases[0] += (paid.relevance * factors.h[0]) @ weights.b_recurrent
-    z = (trace.z_n, trace.z_r, trace.z_z)[: len(s)]
-    stabilizer = sum((part * sign(row)).sum(2) * eps for part, row in zip(s, z, strict=True)) + torch.zeros_like(
-        biases[0]
-    )
-    through_gates = [(part * stabilize(row, eps)).sum((0, 2)) for part, row in zip(s[1:], z[1:], strict=True)]
-    none = torch.zeros_like(paid.missing)
+    assert factors.rows is not None
+    s, z = factors.of_x, factors.rows
+    biases = (s * weights.b.view(3, -1)[-s.shape[2] :]).sum(3)
+    biases[:, :, -1] += factors.slots[:, :, 1] @ weights.b_recurrent
+    stabilizer = eps * (s * sign(z)).sum((2, 3))
     return Account(
-        steps=biases.sum(0) + stabilizer,
-        cell_input_bias=biases[0].sum(0),
-        gate_bias=biases[1:].sum((0, 1)),
-        stabilizer=stabilizer.sum(0) + (paid.relevance * factors.lost).sum((0, 2)) + paid.missing,
-        through_gates=sum(through_gates, start=none),
+        steps=biases.sum(2) + stabilizer,
+        cell_input_bias=biases[:, :, -1].sum(0),
+        gate_bias=biases[:, :, :-1].sum((0, 2)),
+        stabilizer=stabilizer.sum(0) + paid.lost,
+        through_gates=(s * stabilize(z, eps))[:, :, :-1].sum((0, 2, 3)),
     )

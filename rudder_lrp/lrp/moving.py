@@ -34,7 +34,8 @@ def moving(call: Call) -> Any:
 
     def back(arriving: list[Tensor | None], account: bool) -> Passed:
         kept = _filled(call, leaves, arriving[0]) if account and call.name in _FILLING else []
-        return Passed(_pull(moved_parts, list(leaves.values()), arriving, account), kept)
+        parts = _pull(moved_parts, list(leaves.values()), arriving, account)
+        return Passed(_like(parts, arriving) if whole else parts, kept)
 
     def owners(arriving: list[Owner | None]) -> list[Owner | None]:
         return pulled(moved_parts, list(leaves.values()), arriving)
@@ -67,7 +68,8 @@ def _filled(call: Call, leaves: dict[int, Tensor], R: Tensor | None) -> list[Abs
 
 
 def _leaf(part: Tensor) -> Tensor:
-    return part.detach() if part.is_floating_point() else torch.zeros(part.shape, device=part.device)
+    """The part itself; for whole numbers, which have no derivative, a stand-in that no relevance loses digits by."""
+    return part.detach() if part.is_floating_point() else torch.zeros_like(part, dtype=torch.float64)
 
 
 def _pull(
@@ -76,6 +78,12 @@ def _pull(
     pairs = [(output, part) for output, part in zip(outputs, arriving, strict=True) if part is not None]
     outs, parts = [pair[0] for pair in pairs], [pair[1].to(pair[0].dtype) for pair in pairs]
     return list(torch.autograd.grad(outs, leaves, parts, retain_graph=keep, allow_unused=True))
+
+
+def _like(parts: list[Tensor | None], arriving: list[Tensor | None]) -> list[Tensor | None]:
+    """In the precision of what arrives."""
+    dtype = next(part.dtype for part in arriving if part is not None)
+    return [None if part is None else part.to(dtype) for part in parts]
 
 
 def _moved_before(call: Call, tracked: list[Value]) -> Tensor:

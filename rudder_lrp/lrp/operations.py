@@ -47,12 +47,11 @@ def _in_place(call: Call) -> bool:
 
 
 def dropout(call: Call) -> Tensor:
-    """Nothing, unless it is active."""
+    """What goes in comes out, the same tensor as in PyTorch; refused where it is active."""
     options = call.arguments("input", "p", "training")
     if options.get("training", options.get("train", True)) and options.get("p", 0.5) > 0:
         raise call.refuse("drops units at random while the model is explained; write training=self.training")
-    copied: Tensor = moving.moving(Call(call.recorder, torch.Tensor.clone, "clone", (call.tracked()[0],), {}))
-    return copied
+    return call.tracked()[0]
 
 
 def constant(call: Call) -> Any:
@@ -69,6 +68,7 @@ def embedding(call: Call) -> Tensor:
     """A table of vectors: relevance of a vector is that of the number that chose it.
 
     Raises:
+        TypeError: if tokens are no whole numbers as PyTorch looks them up.
         ValueError: if a token has no vector.
     """
     options = call.arguments()
@@ -79,6 +79,10 @@ def embedding(call: Call) -> Tensor:
         raise call.refuse("renormalises its weights as it runs; use an embedding without max_norm")
     if value is None:
         raise call.refuse("has weights that depend on the inputs; use an embedding with weights of its own")
+    if indices.dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"tokens must be whole numbers of int64 or int32, got {indices.dtype}; convert them with .long()"
+        )
     if indices.min() < 0 or indices.max() >= len(weight):
         found = f"{int(indices.min())} to {int(indices.max())}"
         raise ValueError(

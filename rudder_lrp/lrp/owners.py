@@ -23,9 +23,10 @@ def pulled(outputs: list[Tensor], leaves: list[Tensor], arriving: list[Owner | N
     pairs = [(output, owner) for output, owner in zip(outputs, arriving, strict=True) if owner is not None]
     outs = [output for output, _ in pairs]
     marks = [owner.expand(output.detach()) for output, owner in pairs]
-    ones = [torch.ones_like(output) for output in outs]
+    flowing = [(mark >= 0.0).to(mark.dtype) for mark in marks]
+    marks = [mark.clamp(min=0.0) for mark in marks]
     sums = torch.autograd.grad(outs, leaves, marks, retain_graph=True, allow_unused=True)
-    counts = torch.autograd.grad(outs, leaves, ones, retain_graph=True, allow_unused=True)
+    counts = torch.autograd.grad(outs, leaves, flowing, retain_graph=True, allow_unused=True)
     return [
         None if part is None or count is None else _owner(part / count)
         for part, count in zip(sums, counts, strict=True)

@@ -17,7 +17,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, cell_input_weights, rows_and_shares
+from rudder_lrp.lrp.direction import (
+    Account,
+    Direction,
+    Gates,
+    Passed,
+    Row,
+    Shares,
+    cell_input_weights,
+    rows_and_shares,
+    slabs,
+)
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import State
@@ -57,7 +67,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     sweep = Sweep(direction, arrivals, factors, weights.U, conserve=False)
     sweep.run()
     relevance = torch.empty_like(direction.inputs)
-    for steps in direction.slabs():
+    for steps in slabs(direction.h):
         torch.mul(factors.slots[steps, :, 1] @ weights.W, direction.inputs[steps], out=relevance[steps])
     return Passed(relevance, None, sweep.initial(direction.initial[0]))
 
@@ -67,7 +77,7 @@ def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
     steps, batch, hidden = direction.h.shape
     slots = direction.h.new_empty(steps, batch, 2, hidden)
     c, unknown = direction.initial[1], direction.unknown_gates(pays_gates=False)
-    for at in direction.slabs():
+    for at in slabs(direction.h):
         part = direction.during(at)
         gates = Gates.of(part, unknown)
         (row,), _ = rows_and_shares(part, gates, None, rules)

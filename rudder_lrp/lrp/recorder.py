@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -64,10 +64,14 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         name = _name(func)
         kwargs = kwargs or {}
-        flat, _ = tree_flatten((args, kwargs))
-        if name is None or not any(self.value(part) for part in flat):
+        if name is None or not any(id(part) in self._values for part in _tensors((args, kwargs))):
             return func(*args, **kwargs)
-        return self.dispatch(Call(self, func, name, args, kwargs))
+        call = Call(self, func, name, args, kwargs)
+        kind = call.tracked()[0].device.type
+        if not torch.is_autocast_enabled(kind):
+            return self.dispatch(call)
+        with torch.autocast(kind, enabled=False):  # the model's own; relevance in half precision would be none
+            return self.dispatch(call)
 
     def dispatch(self, call: Call) -> Any:
         """Run a call by its rule."""
@@ -122,6 +126,26 @@ def _name(func: Any) -> str | None:
     return name.strip("_") if name.startswith("__") else name
 
 
+def _tensors(part: Any) -> Iterator[Tensor]:
+    """Those among arguments, which nest in sequences alone; every call of the model comes by here."""
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, tuple | list | dict):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from _tensors(inner)
+
+
+def _with(part: Any, replaced: Mapping[int, Tensor]) -> Any:
+    """The same arguments with some tensors replaced by others, by identity."""
+    if isinstance(part, Tensor):
+        return replaced.get(id(part), part)
+    if isinstance(part, dict):
+        return {name: _with(inner, replaced) for name, inner in part.items()}
+    if isinstance(part, tuple | list):
+        return (list if isinstance(part, list) else tuple)(_with(inner, replaced) for inner in part)
+    return part
+
+
 class Call(NamedTuple):
     """A call of PyTorch by the model, with at least one tensor that depends on the inputs."""
 
@@ -141,7 +165,7 @@ class Call(NamedTuple):
 
     def tensors(self) -> list[Tensor]:
         """All tensors among the arguments."""
-        return [part for part in tree_flatten((self.args, self.kwargs))[0] if isinstance(part, Tensor)]
+        return list(_tensors((self.args, self.kwargs)))
 
     def tracked(self) -> list[Tensor]:
         """Those that depend on the inputs."""
@@ -149,10 +173,9 @@ class Call(NamedTuple):
 
     def run(self, replaced: Mapping[int, Tensor] | None = None) -> Any:
         """Run it, some of the tensors replaced by others, by identity."""
-        flat, spec = tree_flatten((self.args, self.kwargs))
-        replaced = replaced or {}
-        args, kwargs = tree_unflatten([replaced.get(id(part), part) for part in flat], spec)
-        return self.func(*args, **kwargs)
+        if not replaced:
+            return self.func(*self.args, **self.kwargs)
+        return self.func(*_with(self.args, replaced), **_with(self.kwargs, replaced))
 
     def arguments(self, *names: str) -> dict[str, Any]:
         """The arguments by name, from the signature or in the order of the names."""

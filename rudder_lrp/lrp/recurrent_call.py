@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -34,25 +35,32 @@ class Layout:
         """To `[T, B, F]`, padded with zeros."""
         if self.sizes is None:
             return values.transpose(0, 1) if self.batch_first else values
-        padded = values.new_zeros(len(self.sizes), int(self.sizes[0]), values.shape[1])
-        padded[self._valid(values)] = values
-        return padded
+        padded = values.new_zeros(self._valid.numel(), values.shape[1])
+        padded.index_copy_(0, self._rows.to(values.device), values)
+        return padded.view(*self._valid.shape, -1)
 
     def as_given(self, values: Tensor) -> Tensor:
         """Back from `[T, B, F]`."""
         if self.sizes is None:
             return values.transpose(0, 1) if self.batch_first else values
-        return values[self._valid(values)]
+        return values.flatten(0, 1).index_select(0, self._rows.to(values.device))
 
     def lengths(self, values: Tensor) -> Tensor:
         """Valid steps of each sequence of `[T, B, F]`."""
         if self.sizes is None:
             return torch.full((values.shape[1],), len(values), device=values.device)
-        return self._valid(values).sum(0)
+        return self._valid.sum(0).to(values.device)
 
-    def _valid(self, values: Tensor) -> Tensor:
+    @cached_property
+    def _valid(self) -> Tensor:
+        """Of a packed batch, which steps of which sequence there are, `[T, B]`."""
         assert self.sizes is not None
-        return torch.arange(int(self.sizes[0]), device=values.device) < self.sizes.to(values.device)[:, None]
+        return torch.arange(int(self.sizes[0])) < self.sizes[:, None]
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        """Where the steps of a packed batch lie in a padded one, `[T * B]`."""
+        return self._valid.flatten().nonzero()[:, 0]
 
 
 class Run(NamedTuple):
@@ -93,14 +101,14 @@ class Run(NamedTuple):
         entering: Entering = [[[] for _ in directions] for directions in self.stack.layers]
         if outputs is not None:
             dense = self.layout.steps_first(outputs)
-            entering[-1] = [[Arrivals(part, len(part))] for part in self.stack.turned(dense)]
+            entering[-1] = [[Arrivals(part)] for part in self.stack.turned(dense)]
         last = self.stack.lengths - 1
-        horizon, directions = len(self.stack.layers[0][0].h), len(self.stack.layers[0])
+        directions = len(self.stack.layers[0])
         for cell, final in enumerate(finals):
             for at, part in enumerate([] if final is None else final.unbind(0)):
                 if part.any():
                     layer, direction = divmod(at, directions)
-                    entering[layer][direction].append(Arrivals(part, horizon, last, at_cell=bool(cell)))
+                    entering[layer][direction].append(Arrivals(part, last, at_cell=bool(cell)))
         return entering
 
 

@@ -14,6 +14,11 @@ def valid_steps(lengths: Tensor, horizon: int) -> Tensor:
     return torch.arange(horizon, device=lengths.device) < lengths[:, None]
 
 
+def padding(lengths: Tensor, horizon: int) -> Tensor | None:
+    """Mask `[horizon, B, 1]`, true on the steps beyond each sequence; None if there are none."""
+    return None if bool((lengths == horizon).all()) else ~valid_steps(lengths, horizon).T[..., None]
+
+
 def last_valid(values: Tensor, lengths: Tensor) -> Tensor:
     """Pick step `lengths - 1` of each sequence: `[B, T, ...]` and `[B]` to `[B, ...]`."""
     return values[torch.arange(len(values), device=values.device), lengths - 1]
@@ -21,16 +26,18 @@ def last_valid(values: Tensor, lengths: Tensor) -> Tensor:
 
 def without_padding(values: Tensor, lengths: Tensor) -> Tensor:
     """Set what lies beyond the length of each sequence of `[T, B, ...]` to zero, NaN included."""
-    if bool((lengths == len(values)).all()):
-        return values
-    return values.masked_fill(~valid_steps(lengths, len(values)).T[..., None], 0.0)
+    beyond = padding(lengths, len(values))
+    return values if beyond is None else values.masked_fill(beyond, 0.0)
 
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:
     """Reverse each sequence of `[T, B, ...]` within its length; padding stays where it is. Its own inverse."""
-    steps = torch.arange(len(values), device=values.device)[:, None]
-    order = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return values[order, torch.arange(values.shape[1], device=values.device)]
+    steps, batch = values.shape[:2]
+    at = torch.arange(steps, device=values.device)[:, None]
+    order = torch.where(at < lengths, lengths - 1 - at, at)
+    # Whole rows of one table are several times cheaper to pick than elements by two indices.
+    rows = order * batch + torch.arange(batch, device=values.device)
+    return values.flatten(0, 1).index_select(0, rows.flatten()).view_as(values)
 
 
 def unpack(packed: PackedSequence) -> tuple[Tensor, Tensor]:
@@ -51,7 +58,6 @@ class Arrivals:
 
     Args:
         relevance: `[T, B, H]`, at every step; or `[B, H]`, at one step of each sequence.
-        horizon: number T of steps.
         steps: which step that is, `[B]`, in the order in which the direction runs.
         at_cell: whether it enters at the cell state, past the output gate, instead of the hidden state.
         proportional: whether it is proportional to the state it enters, as that of a linear layer is.
@@ -61,7 +67,6 @@ class Arrivals:
     def __init__(
         self,
         relevance: Tensor,
-        horizon: int,
         steps: Tensor | None = None,
         *,
         at_cell: bool = False,
@@ -70,7 +75,6 @@ class Arrivals:
     ) -> None:
         self.relevance = relevance
         self.steps = steps
-        self.horizon = horizon
         self.at_cell = at_cell
         self.proportional = proportional
         self.per_state = per_state
@@ -81,10 +85,9 @@ class Arrivals:
             if len(different) == 1:
                 self._rows = {different[0]: None}
 
-    @property
-    def at_end(self) -> bool:
-        """Whether all of it enters at the last of all steps."""
-        return self._rows.keys() == {self.horizon - 1}
+    def at_last(self, lengths: Tensor) -> bool:
+        """Whether all of it enters at the last valid step of each sequence."""
+        return self.steps is not None and bool((self.steps == lengths - 1).all())
 
     @property
     def per_cell(self) -> Tensor | None:

@@ -55,7 +55,7 @@ class Stack:
             if at_layer:
                 inputs = self.outputs()
             turned = [reverse(inputs, lengths) if at else inputs.contiguous() for at in range(len(both))]
-            self.layers.append([_run(of, seen, next(initial)) for of, seen in zip(both, turned, strict=True)])
+            self.layers.append([_run(of, seen, next(initial), lengths) for of, seen in zip(both, turned, strict=True)])
 
     def outputs(self) -> Tensor:
         """Hidden states of the topmost layer so far after each step, `[T, B, D * H]`."""
@@ -106,14 +106,14 @@ class Stack:
     def arrivals(self, relevance: Tensor, at_cell: bool) -> list[Arrivals]:
         """Relevance `[T, B, D * H]` of the topmost states, by direction."""
         parts = self.turned(relevance)
-        return [Arrivals(part, len(part), at_cell=at_cell, proportional=False) for part in parts]
+        return [Arrivals(part, at_cell=at_cell, proportional=False) for part in parts]
 
     def arrivals_at(self, step: Tensor, read: DensePassed, at_cell: bool) -> list[Arrivals]:
         """Relevance that a readout of the `states` at one step found for them, by direction."""
         count = len(self.layers[-1])
         per_state = [None] * count if read.per_input is None else read.per_input.chunk(count, dim=1)
         return [
-            Arrivals(part, len(self.layers[-1][0].h), own, at_cell=at_cell, per_state=per_unit)
+            Arrivals(part, own, at_cell=at_cell, per_state=per_unit)
             for part, own, per_unit in zip(read.inputs.chunk(count, dim=1), self._own(step), per_state, strict=False)
         ]
 
@@ -144,7 +144,7 @@ class Stack:
     def _by_direction(self, relevance: Tensor | None, count: int) -> list[list[Arrivals]]:
         if relevance is None:
             return [[] for _ in range(count)]
-        return [[Arrivals(part, len(part))] for part in self.turned(relevance)]
+        return [[Arrivals(part)] for part in self.turned(relevance)]
 
     def turned(self, relevance: Tensor) -> list[Tensor]:
         """Parts of relevance `[T, B, D * H]`, each in the order in which its direction runs."""
@@ -168,17 +168,17 @@ def _weights(module: nn.LSTM | nn.GRU, end: str) -> Weights:
     return GRUWeights.of(*(getattr(module, f"{name}_{end}") for name in names))
 
 
-def _run(weights: Weights, inputs: Tensor, state: State) -> Direction | GRUDirection:
+def _run(weights: Weights, inputs: Tensor, state: State, lengths: Tensor) -> Direction | GRUDirection:
     if isinstance(weights, GRUWeights):
         return GRUDirection.run(weights, inputs, state)
-    return Direction.run(weights, inputs, state)
+    return Direction.run(weights, inputs, state, lengths)
 
 
 def _propagate_all(
     direction: Direction | GRUDirection, entering: list[Arrivals], rules: Rules, account: bool
 ) -> Passed:
     """The sum over all that enters: given the forward run, a pass is linear in it."""
-    first, *others = entering or [Arrivals(torch.zeros_like(direction.h), len(direction.h))]
+    first, *others = entering or [Arrivals(torch.zeros_like(direction.h))]
     passed = _propagate(direction, first, rules, account)
     for arrivals in others:
         passed = _plus(passed, _propagate(direction, arrivals, rules, account))

@@ -50,7 +50,7 @@ def _deletion(rows: list[Row]) -> str:
         area = f"**{area}**" if mean(areas) == best else area
         ends = [mean(curve[-1] for curve in _of(rows, name, side)) for side in ("falling", "rising")]
         seconds = mean(_of(rows, name, "seconds"))
-        lines.append(f"| {name} | {area} | {ends[0]:.3f} | {ends[1]:.3f} | {seconds:.1f} |")
+        lines.append(f"| {name} | {area} | {ends[0]:.3f} | {ends[1]:.3f} | {seconds:.2f} |")
     return "\n".join(lines)
 
 

@@ -93,6 +93,9 @@ def test_what_it_cannot_do_is_refused() -> None:
         CaptumAttribution(Model(), "Magic")
     with pytest.raises(ValueError, match="looked up by one embedding as they are, got 0"):
         CaptumAttribution(nn.Sequential(nn.Flatten())).attribute(TOKENS, 0)
+    for several in ((X, X), torch.nn.utils.rnn.pack_sequence([X[0]])):
+        with pytest.raises(TypeError, match=r"explain one tensor here, got .*additional_forward_args"):
+            CaptumAttribution(Model()).attribute(several, 0)
     with pytest.raises(TypeError, match=r"float32, the model is torch\.float64"):
         CaptumAttribution(Model()).attribute(X.float(), 0)
 

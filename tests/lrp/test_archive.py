@@ -144,6 +144,8 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
     (tmp_path / "no.pt2").write_bytes(b"nothing")
     np.savez(tmp_path / "objects.npz", inputs=np.array([{}], dtype=object))
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    np.savez(tmp_path / "words.npz", inputs=np.array(["a", "b"]))
+    (tmp_path / "garbage.npz").write_bytes(b"nothing")
     for source, message in {
         tmp_path / "script.pt": "unpickled or run as TorchScript",
         tmp_path / "pickle.pth": "unpickled or run as TorchScript",
@@ -161,8 +163,32 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
     for name, message in {
         "objects.npz": "holds pickled objects",
         "other.npz": "must hold an array 'inputs', got x",
+        "garbage.npz": r"is no archive of NumPy; save the arrays by numpy\.savez",
+        "words.npz": r"inputs in words\.npz are <U1; save numbers",
     }.items():
         with pytest.raises(ValueError, match=message):
             explain_file("tests.lrp.test_archive:Small", tmp_path / name)
     with pytest.raises(ValueError, match=r"must be an \.npz file"):
         explain_file("tests.lrp.test_archive:Small", tmp_path / "data.csv")
+
+
+def test_what_the_model_itself_does_not_take_is_said_with_the_shape_of_the_data(tmp_path) -> None:
+    np.savez(tmp_path / "data.npz", inputs=np.zeros((1, 2, 5)))
+    with pytest.raises(
+        ValueError, match=r"does not take the inputs, \[1, 2, 5\] of torch.float64: .*save what it takes"
+    ):
+        explain_file("tests.lrp.test_archive:signals", tmp_path / "data.npz", 0)
+
+
+def signals() -> nn.Module:
+    torch.manual_seed(0)
+    return Last().double()
+
+
+class Last(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.head = nn.GRU(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.core(x)[0][:, -1])

@@ -277,6 +277,46 @@ def test_it_does_not_matter_under_which_mode_it_is_called(mode) -> None:
         torch.testing.assert_close(LRP(model).attribute(x.clone(), 0), expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
+def test_under_autocast_a_model_is_explained_in_its_own_precision(core) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), Function(lambda m, x: m.head(m.core(x)[0][:, -1]), head=nn.Linear(3, 2)))
+    model[1].core = core(3, 3, batch_first=True)
+    model, x = model.float(), inputs(2, 4, 3).float()
+    expected = LRP(model).attribute(x, 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(LRP(model).attribute(x, 0), expected)
+        assert torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_loop_over_the_examples_keeps_them_apart(core, batched) -> None:
+    def one_by_one(model: nn.Module, tokens: Tensor) -> Tensor:
+        rows = [model.embedding(row[: int((row != 0).sum())]) for row in tokens]
+        states = [model.core(row[None])[0][0, -1] if batched else model.core(row)[0][-1] for row in rows]
+        return model.head(torch.stack(states))
+
+    torch.manual_seed(0)
+    parts = {"embedding": nn.Embedding(9, 3), "core": core(3, 3, batch_first=True), "head": nn.Linear(3, 2)}
+    model, tokens = Function(one_by_one, **parts), torch.tensor([[1, 2, 3, 0], [4, 5, 6, 7], [8, 0, 0, 0]])
+    relevance, ledger = balanced(model, tokens, 1)
+    torch.testing.assert_close(ledger.inputs, relevance.sum(1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
+def test_autocast_in_forward_changes_nothing(core) -> None:
+    def cast(model: nn.Module, x: Tensor, enabled: bool = True) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            return model.head(model.core(model.mix(x))[0][:, -1])
+
+    torch.manual_seed(0)
+    model = Function(cast, core=core(3, 3, batch_first=True), mix=nn.Linear(3, 3), head=nn.Linear(3, 2)).float()
+    found = LRP(model).attribute(inputs(2, 4, 3).float(), 0)
+    model.function = lambda m, x: cast(m, x, enabled=False)
+    assert torch.equal(found, LRP(model).attribute(inputs(2, 4, 3).float(), 0))
+
+
 def test_training_mode_is_explained_as_evaluation() -> None:
     model = Classifier("lstm", "attention", True, True)
     tokens = tokens_of([5, 3])
@@ -351,6 +391,10 @@ class TestRefusals:
             ({"inputs": inputs(2, 0, 3)}, ValueError, "pass at least one step"),
             ({"inputs": inputs(2, 4, 3) * torch.nan}, ValueError, "inputs hold NaN"),
             ({"inputs": [[1.0]]}, TypeError, "got list"),
+            ({"inputs": inputs(2, 4, 3).to_sparse()}, TypeError, "inputs are sparse; pad them"),
+            ({"inputs": torch.nested.nested_tensor([inputs(2, 3), inputs(4, 3)])}, TypeError, "inputs are nested"),
+            ({"inputs": inputs(2, 4, 3).to("meta")}, ValueError, "inputs are on meta, the model is on cpu"),
+            ({"target": "1"}, TypeError, "got '1'; pass whole numbers"),
             ({"target": 2}, ValueError, "outputs 0 to 1"),
             ({"target": torch.tensor([0, 1, 0])}, ValueError, r"shape \[3\]"),
             ({"target": None}, ValueError, "choose the output"),
@@ -370,6 +414,12 @@ class TestRefusals:
         model = Classifier("lstm", "mean", False, False)
         with pytest.raises(ValueError, match="tokens must lie between 0 and 11, got 1 to 12"):
             LRP(model).attribute(torch.tensor([[1, 12]]), 0)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
+    def test_tokens_that_are_no_whole_numbers(self, dtype) -> None:
+        model = Classifier("lstm", "mean", False, False).float()
+        with pytest.raises(TypeError, match=rf"tokens must be .*got {dtype}; convert them"):
+            LRP(model).attribute(torch.ones(1, 2).to(dtype), 0)
 
     @pytest.mark.parametrize(
         ("build", "error", "message"),
