@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 
@@ -12,12 +13,19 @@ from rudder_lrp.cli.algorithms import find_algorithm
 from rudder_lrp.cli.environments import Delay, environment_factory
 from rudder_lrp.cli.episodes import Policy, play_episode
 from rudder_lrp.cli.folders import read_settings
+from rudder_lrp.cli.hyperparameters import check_at_least
 from rudder_lrp.cli.train import Train
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
 from rudder_lrp.viewing.diagnosis import timeline
 from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline, strongest_features
+
+_WITHOUT_BUFFERS: dict[str, Any] = {
+    "rollout_buffer_class": None,
+    "replay_buffer_class": None,
+    "replay_buffer_kwargs": {},
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ def explain(options: Explain) -> None:
         ValueError: if a file is missing or does not fit the environment; nothing is written then.
         OSError: if the picture cannot be written.
     """
+    check_at_least(0, top=options.top, seed=options.seed)
     options = _of_run(options)
     if options.credit is Credit.NONE:
         raise ValueError("there is no credit to explain with credit none; choose lrp or difference")
@@ -64,9 +73,9 @@ def explain(options: Explain) -> None:
     lesson = Lesson.from_episode(episode, predictor.features)
     redistributor = LRPRedistributor if options.credit is Credit.LRP else DifferenceRedistributor
     shown = timeline(redistributor(predictor), lesson)
-    draw_timeline(shown, f"{options.env}, seed {options.seed}").savefig(options.output)
     print(f"{len(episode)} steps, return {episode.episode_return:.3f}, predicted {shown.predictions[-1]:.3f}")
     _print_table(shown, options.top)
+    draw_timeline(shown, f"{options.env}, seed {options.seed}").savefig(options.output)
     print(f"picture: {options.output}")
 
 
@@ -91,8 +100,7 @@ def _policy(options: Explain, env: gym.Env[object, object]) -> Policy:
     if options.model is None:
         env.action_space.seed(options.seed)
         return lambda _: env.action_space.sample()
-    without_buffers = {"rollout_buffer_class": None, "replay_buffer_class": None, "replay_buffer_kwargs": None}
-    model = find_algorithm(options.algo).load(options.model, device="cpu", custom_objects=without_buffers)
+    model = find_algorithm(options.algo).load(options.model, device="cpu", custom_objects=dict(_WITHOUT_BUFFERS))
     model.set_random_seed(options.seed)
     return lambda observation: model.predict(observation)[0]
 

@@ -18,6 +18,7 @@ from rudder_lrp.cli.agent import AgentConfig, Credit, build_agent
 from rudder_lrp.cli.environments import describe_delay, environment_factory, outcome_labels, reference_return
 from rudder_lrp.cli.episodes import RECENT, TrueReturns, mean_return
 from rudder_lrp.cli.folders import check_writable, new_run, read_settings, write_settings
+from rudder_lrp.cli.hyperparameters import check_at_least
 from rudder_lrp.cli.progress import ProgressBar
 from rudder_lrp.cli.saving import ModelCheckpoints, saved_model
 from rudder_lrp.cli.tensorboard import RunDescription
@@ -61,6 +62,8 @@ def train(options: Train) -> Path:
         ValueError: if something in the options cannot be; nothing is written then.
         Interrupted: after Ctrl-C, naming what was saved.
     """
+    check_at_least(1, timesteps=options.timesteps, checkpoint_every=options.checkpoint_every, threads=options.threads)
+    check_at_least(0, evaluation_episodes=options.evaluation_episodes)
     torch.set_num_threads(options.threads)
     folder, options = _begun(options)
     config = options.agent
@@ -71,18 +74,23 @@ def train(options: Train) -> Path:
     if folder is None:
         folder = new_run(options.logdir, run_name(config))
         write_settings(folder, options)
-    print(
+    try:
+        print(_first_line(options, before, folder), flush=True)
+        _report(options, model, _learn(options, model, folder), folder)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while nothing was being learned; what was saved is in {folder}") from None
+    return folder
+
+
+def _first_line(options: Train, before: int, folder: Path) -> str:
+    config = options.agent
+    return (
         f"{config.env}, {describe_delay(config.env, config.delay)}: {config.algo} "
         f"{'without credit' if config.credit is Credit.NONE else f'with {config.credit} credit'}, "
-        f"{options.total - before:,} steps, to {folder}",
-        flush=True,
+        f"{options.total - before:,} steps, to {folder}"
     )
-    returns = _learn(options, model, folder)
-    try:
-        _report(options, model, returns, folder)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted before the evaluation; saved in {folder}") from None
-    return folder
 
 
 def run_name(config: AgentConfig) -> str:
