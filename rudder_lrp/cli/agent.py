@@ -150,16 +150,16 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     env = make_environment(config)
     _check_actions(config, env)
     if config.credit is Credit.NONE:
-        return _construct(config, _normalised(env, config), arguments)
+        return _construct(config, normalised(env, config), arguments)
     credited = RedistributedRewardVecEnv(env, _credit_config(config), seed=config.seed)
     redistributor = redistributor_for(config, credited)
     # What is replayed goes stale, unless it is redistributed anew.
     episodic = learns_from_replay(config.algo) or not redistributor.causal
     if not episodic:
-        return _construct(config, _normalised(credited, config), arguments)
+        return _construct(config, normalised(credited, config), arguments)
     credit = EpisodicCredit(credited, redistributor)
     episodic_buffer(config.algo, env.observation_space, credit, arguments)
-    model = _construct(config, _normalised(credited, config), arguments)
+    model = _construct(config, normalised(credited, config), arguments)
     if config.algo == "RecurrentPPO":
         importlib.import_module("rudder_lrp.sb3.contrib").use_episodic_credit(model, credit)
     return model
@@ -193,7 +193,8 @@ def _credit_config(config: AgentConfig) -> CreditConfig:
     return replace(chosen, training=replace(chosen.training, target=Target.OUTSTANDING))
 
 
-def _normalised(env: VecEnv, config: AgentConfig) -> VecEnv:
+def normalised(env: VecEnv, config: AgentConfig) -> VecEnv:
+    """The environment below a `VecNormalize`, if the config's YAML file asks for one."""
     if config.zoo.normalize is None:
         return env
     options = {"norm_reward": False} if config.credit is not Credit.NONE else {}
