@@ -138,7 +138,7 @@ def start_table(record: dict) -> str:
             f"Probability that a run with credit is better: {probability:.2f}. Tuning and all runs of",
             f"{record['timesteps']:,} steps took {seconds:.0f} s of processor time ({versions['machine']}; torch",
             f"{versions['torch']}, stable-baselines3 {versions['stable-baselines3']}),",
-            f"which is {seconds / 2:.0f} s on two idle cores; `docs/figures/start.json` has the runs.",
+            f"which is at least {seconds / 2:.0f} s on two cores; `docs/figures/start.json` has the runs.",
         ]
     )
 

@@ -27,7 +27,13 @@ from rudder_lrp.cli.algorithms import (
     policy_for,
 )
 from rudder_lrp.cli.environments import Delay, environment_factory
-from rudder_lrp.cli.hyperparameters import ZooEntry, check_arguments, parse_assignments, read_zoo_file
+from rudder_lrp.cli.hyperparameters import (
+    ZooEntry,
+    check_arguments,
+    check_at_least,
+    parse_assignments,
+    read_zoo_file,
+)
 from rudder_lrp.prediction.quality import Target
 from rudder_lrp.redistribution import (
     DifferenceRedistributor,
@@ -65,7 +71,8 @@ class AgentConfig:
     """One agent on one environment.
 
     Raises:
-        ValueError: if the credit or the delay is none there is, or a hyperparameter is no `key=value`.
+        ValueError: if the credit or the delay is none there is, a hyperparameter is no `key=value`, or a number is too
+            small.
     """
 
     env: str = "CartPole-v1"
@@ -94,6 +101,8 @@ class AgentConfig:
         object.__setattr__(self, "delay", self.delay if isinstance(self.delay, int) else Delay(self.delay))
         object.__setattr__(self, "algo_kwargs", tuple(self.algo_kwargs))
         parse_assignments(self.algo_kwargs)
+        check_at_least(1, n_envs=self.n_envs)
+        check_at_least(0, seed=self.seed)
 
     @cached_property
     def zoo(self) -> ZooEntry:
@@ -121,7 +130,7 @@ def make_environment(config: AgentConfig) -> VecEnv:
     factory = environment_factory(config.env, config.delay)
     try:
         return make_vec_env(factory, n_envs=config.parallel, seed=config.seed)
-    except gym.error.Error as error:
+    except (gym.error.Error, ImportError, NotImplementedError) as error:
         raise ValueError(f"{config.env} cannot be built: {error}") from error
 
 
@@ -139,20 +148,33 @@ def build_agent(config: AgentConfig, **options: Any) -> BaseAlgorithm:
     """
     arguments = _arguments(config) | {"seed": config.seed, "device": "cpu"} | options
     env = make_environment(config)
+    _check_actions(config, env)
     if config.credit is Credit.NONE:
-        return _construct(config, _normalised(env, config), arguments)
+        return _construct(config, normalised(env, config), arguments)
     credited = RedistributedRewardVecEnv(env, _credit_config(config), seed=config.seed)
     redistributor = redistributor_for(config, credited)
     # What is replayed goes stale, unless it is redistributed anew.
     episodic = learns_from_replay(config.algo) or not redistributor.causal
     if not episodic:
-        return _construct(config, _normalised(credited, config), arguments)
+        return _construct(config, normalised(credited, config), arguments)
     credit = EpisodicCredit(credited, redistributor)
     episodic_buffer(config.algo, env.observation_space, credit, arguments)
-    model = _construct(config, _normalised(credited, config), arguments)
+    model = _construct(config, normalised(credited, config), arguments)
     if config.algo == "RecurrentPPO":
         importlib.import_module("rudder_lrp.sb3.contrib").use_episodic_credit(model, credit)
     return model
+
+
+def _check_actions(config: AgentConfig, env: VecEnv) -> None:
+    if isinstance(env.action_space, gym.spaces.Discrete) and env.action_space.start:
+        raise ValueError(
+            f"{config.env} counts its actions from {env.action_space.start}, and Stable-Baselines3 from 0; register it "
+            "with a wrapper that shifts them"
+        )
+    if config.algo == "MaskablePPO" and not env.has_attr("action_masks"):
+        raise ValueError(
+            f"MaskablePPO cannot act in {config.env}: it has no method action_masks; give it one, or choose PPO"
+        )
 
 
 def _arguments(config: AgentConfig) -> dict[str, Any]:
@@ -171,7 +193,8 @@ def _credit_config(config: AgentConfig) -> CreditConfig:
     return replace(chosen, training=replace(chosen.training, target=Target.OUTSTANDING))
 
 
-def _normalised(env: VecEnv, config: AgentConfig) -> VecEnv:
+def normalised(env: VecEnv, config: AgentConfig) -> VecEnv:
+    """The environment below a `VecNormalize`, if the config's YAML file asks for one."""
     if config.zoo.normalize is None:
         return env
     options = {"norm_reward": False} if config.credit is not Credit.NONE else {}
@@ -182,9 +205,11 @@ def _construct(config: AgentConfig, env: VecEnv, arguments: dict[str, Any]) -> B
     policy = config.zoo.policy or policy_for(config.algo, env.observation_space)
     try:
         return find_algorithm(config.algo)(policy, env, **arguments)
-    except AssertionError as error:  # how Stable-Baselines3 refuses a space
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or "it refuses the spaces"
-        raise ValueError(f"{config.algo} cannot act in {config.env}: {reason}; choose another algorithm") from error
+        if "space" in reason:
+            raise ValueError(f"{config.algo} cannot act in {config.env}: {reason}; choose another algorithm") from error
+        raise ValueError(f"{config.algo} refuses its hyperparameters: {reason}; mend or leave out that one") from error
 
 
 def redistributor_for(config: AgentConfig, env: RedistributedRewardVecEnv) -> Redistributor:

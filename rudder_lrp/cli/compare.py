@@ -12,14 +12,15 @@ from typing import Annotated
 import gymnasium as gym
 import numpy as np
 import tyro
+from rich.console import Console
 from rich.table import Table
 
 from rudder_lrp.cli.agent import AgentConfig, Credit, build_agent
 from rudder_lrp.cli.environments import describe_delay, environment_factory, outcome_labels
+from rudder_lrp.cli.episodes import RECENT
 from rudder_lrp.cli.folders import check_writable, new_run, write_settings
-from rudder_lrp.cli.hyperparameters import parse_assignments
+from rudder_lrp.cli.hyperparameters import check_at_least, parse_assignments
 from rudder_lrp.cli.live import LiveTable
-from rudder_lrp.cli.progress import console
 from rudder_lrp.cli.tensorboard import open_log
 from rudder_lrp.cli.train import shown_outcomes
 from rudder_lrp.cli.versions import environment_versions
@@ -66,18 +67,26 @@ def compare(options: Compare) -> int:
     _check(options)
     name = options.agent.env.rpartition(":")[2].rpartition("/")[2]
     folder = new_run(options.logdir, f"compare_{name}_{options.agent.algo}")
-    write_settings(folder, options)
-    print(_first_line(options, folder), flush=True)
     try:
-        tuning = _run(_tuning_jobs(options, folder), options)
-        chosen = {arm: _best(tuning, arm, candidates) for arm, candidates in _candidates(options).items()}
-        _print_choice(tuning, chosen)
-        jobs = _jobs(options, folder, chosen)
-        results = _run(jobs, options)
+        write_settings(folder, options)
+        print(_first_line(options, folder), flush=True)
+        return _tune_and_judge(options, folder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the runs that had ended are in {folder}") from None
+
+
+def _tune_and_judge(options: Compare, folder: Path) -> int:
+    tuning_jobs = _tuning_jobs(options, folder)
+    tuning = _run(tuning_jobs, options)
+    if {job.arm for job in tuning_jobs} - {job.arm for job in tuning}:
+        print("no run ended well that a discount could be chosen by")
+        return _name_the_dead(tuning_jobs, tuning)
+    chosen = {arm: _best(tuning, arm, candidates) for arm, candidates in _candidates(options).items()}
+    _print_choice(tuning, chosen)
+    jobs = _jobs(options, folder, chosen)
+    results = _run(jobs, options)
     _report(options, folder, chosen, tuning, results)
-    return _name_the_dead([*_tuning_jobs(options, folder), *jobs], tuning | results)
+    return _name_the_dead([*tuning_jobs, *jobs], tuning | results)
 
 
 def _check(options: Compare) -> None:
@@ -94,6 +103,8 @@ def _check(options: Compare) -> None:
             raise ValueError(f"--{what.replace('_', '-')} must name different values, got {list(values)}")
     if shared := sorted(set(options.seeds) & set(options.tuning_seeds)):
         raise ValueError(f"seed {shared[0]} is for tuning, too; what is reported must not be what was chosen by")
+    check_at_least(1, timesteps=options.timesteps)
+    check_at_least(0, processes=options.processes, seeds=min(options.seeds), tuning_seeds=min(options.tuning_seeds))
     if not all(0.0 < discount <= 1.0 for discount in (*options.discounts, *options.credit_discounts)):
         raise ValueError(f"discounts lie in (0, 1], got {[*options.discounts, *options.credit_discounts]}")
     check_writable(options.logdir)
@@ -161,7 +172,7 @@ def _run(jobs: list[Job], options: Compare) -> Results:
             table.tell(news)
             if news.record is not None:
                 results[news.job] = news.record
-    return results
+    return {job: results[job] for job in jobs if job in results}
 
 
 def _best(tuning: Results, arm: str, candidates: tuple[float, ...]) -> float:
@@ -169,8 +180,6 @@ def _best(tuning: Results, arm: str, candidates: tuple[float, ...]) -> float:
     if len(candidates) == 1:
         return candidates[0]
     means = _tuned(tuning, arm)
-    if not means:
-        raise RuntimeError(f"no run ended that a discount could be chosen by; see {LOG} in the folders of the runs")
     return max(sorted(means), key=lambda discount: means[discount])
 
 
@@ -221,9 +230,7 @@ def _print_table(
 ) -> None:
     env = environment_factory(options.agent.env, options.agent.delay)()
     labels = outcome_labels(env)
-    table = Table(
-        box=None, title="true return of the last 100 training episodes, interquartile mean [95 %]", title_justify="left"
-    )
+    table = Table(box=None)
     for column in ("", "discount", "seed by seed", "mean", *_outcome_columns(runs, env), "s"):
         table.add_column(column)
     for arm, interval in zip(runs, (None, None) if verdict is None else (verdict.ours, verdict.theirs), strict=True):
@@ -237,7 +244,8 @@ def _print_table(
             *(f"{np.mean([one[name] for one in shares]):.2f}" for name in _outcome_columns(runs, env)),
             f"{np.mean([run.seconds for run in of_arm] or [0]):.0f}",
         )
-    console.print(table, highlight=False)
+    print(f"true return of the last {RECENT} training episodes, interquartile mean [95 %]")
+    Console().print(table, highlight=False)
     if verdict is not None:
         print(f"probability that a run with credit is better: {verdict.probability:.2f}")
 

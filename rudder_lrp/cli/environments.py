@@ -63,11 +63,20 @@ def _import(module: str, env_id: str) -> None:
         raise ValueError(
             f"no environment {env_id!r}: importing {module} failed ({error}); install it, or run where it lies"
         ) from error
+    except Exception as error:  # whatever the module does when it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"no environment {env_id!r}: importing {module} failed ({reason}); mend the module") from error
 
 
 def _remedy(name: str) -> str:
     if name.startswith(NAMESPACE) and not any(known.startswith(NAMESPACE) for known in gym.registry):
         return f": the environments of {NAMESPACE} come with a checkout, not with the wheel; pip install -e CHECKOUT"
+    namespace, slash, _ = name.rpartition("/")
+    if slash and not any(known.startswith(f"{namespace}/") for known in gym.registry):
+        return (
+            f": no imported package registers environments of {namespace}/; install the one that does, and name it, "
+            f"as in its_module:{name}"
+        )
     nearest = get_close_matches(name, gym.registry, n=3, cutoff=0.5)
     near = f"; the nearest are {', '.join(nearest)}" if nearest else ""
     return f"{near}; one of your own is named package.module:Name-v0"

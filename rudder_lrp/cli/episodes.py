@@ -7,12 +7,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecNormalize
 
 from rudder_lrp.episodes.episode import Episode, map_arrays
 
 Policy = Callable[[Any], Any]
-"""From an observation to an action."""
+"""From an observation to an action, in one episode."""
 
 RECENT = 100
 """Training episodes that a return is the mean of."""
@@ -57,6 +59,33 @@ class TrueReturns(BaseCallback):
         return curve
 
 
+def random_policy(env: gym.Env[Any, Any]) -> Policy:
+    """Actions from the whole space, drawn by its own generator."""
+    return lambda _: env.action_space.sample()
+
+
+def trained_policy(model: BaseAlgorithm, env: gym.Env[Any, Any], statistics: VecNormalize | None) -> Policy:
+    """The agent as it trained: it remembers, heeds the masks of its actions, and sees what is normalised.
+
+    Args:
+        model: of Stable-Baselines3 or sb3-contrib.
+        env: that it plays in, for the masks.
+        statistics: that observations are normalised by.
+    """
+    memory, masked = None, type(model).__name__ == "MaskablePPO"
+    begins = np.array([True])
+
+    def act(observation: Any) -> Any:
+        nonlocal memory, begins
+        masks = {"action_masks": env.get_wrapper_attr("action_masks")()} if masked else {}
+        seen = observation if statistics is None else statistics.normalize_obs(observation)
+        action, memory = model.predict(seen, state=memory, episode_start=begins, **masks)
+        begins = np.array([False])
+        return action
+
+    return act
+
+
 def play_episode(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Episode:
     """Play one episode from a seeded reset."""
     observation, _ = env.reset(seed=seed)
@@ -71,6 +100,6 @@ def play_episode(env: gym.Env[Any, Any], policy: Policy, seed: int) -> Episode:
     return Episode(stacked, np.stack(actions), np.array(rewards), truncated and not terminated)
 
 
-def mean_return(env: gym.Env[Any, Any], policy: Policy, episodes: int, seed: int) -> float:
-    """Mean true return of a policy over evaluation episodes."""
-    return float(np.mean([play_episode(env, policy, seed + k).episode_return for k in range(episodes)]))
+def mean_return(env: gym.Env[Any, Any], begin: Callable[[], Policy], episodes: int, seed: int) -> float:
+    """Mean true return over evaluation episodes, each played by a policy that begins anew."""
+    return float(np.mean([play_episode(env, begin(), seed + k).episode_return for k in range(episodes)]))

@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium as gym
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, unwrap_vec_normalize
 
-from rudder_lrp.cli.agent import AgentConfig, Credit
+from rudder_lrp.cli.agent import AgentConfig, Credit, normalised
 from rudder_lrp.cli.algorithms import find_algorithm
 from rudder_lrp.cli.environments import Delay, environment_factory
-from rudder_lrp.cli.episodes import Policy, play_episode
+from rudder_lrp.cli.episodes import Policy, play_episode, random_policy, trained_policy
 from rudder_lrp.cli.explain_model import explain_model
-from rudder_lrp.cli.folders import read_settings
-from rudder_lrp.cli.train import Train
+from rudder_lrp.cli.hyperparameters import check_at_least
+from rudder_lrp.cli.train import read_run
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
+from rudder_lrp.sb3.resume import read_statistics
 from rudder_lrp.viewing.diagnosis import timeline
 from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline, strongest_features
+
+_WITHOUT_BUFFERS: dict[str, Any] = {
+    "rollout_buffer_class": None,
+    "replay_buffer_class": None,
+    "replay_buffer_kwargs": {},
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ def explain(options: Explain) -> None:
         ValueError: if a file is missing or does not fit; nothing is written then.
         OSError: if the picture cannot be written.
     """
+    check_at_least(0, top=options.top, seed=options.seed)
     if options.data is not None:
         if options.model is None:
             raise ValueError("there are data but no model; give --model FILE.pt2 or --model module:factory")
@@ -85,16 +94,16 @@ def explain(options: Explain) -> None:
     lesson = Lesson.from_episode(episode, predictor.features)
     redistributor = LRPRedistributor if options.credit is Credit.LRP else DifferenceRedistributor
     shown = timeline(redistributor(predictor), lesson)
-    draw_timeline(shown, f"{options.env}, seed {options.seed}").savefig(options.output)
     print(f"{len(episode)} steps, return {episode.episode_return:.3f}, predicted {shown.predictions[-1]:.3f}")
     _print_table(shown, options.top)
+    draw_timeline(shown, f"{options.env}, seed {options.seed}").savefig(options.output)
     print(f"picture: {options.output}")
 
 
 def _of_run(options: Explain) -> Explain:
     if options.run is None:
         return options
-    config = read_settings(options.run, Train).agent
+    config = read_run(options.run).agent
     if config.credit is Credit.NONE:
         raise ValueError(f"{options.run} was trained without credit, so it has no predictor; train with credit")
     return replace(
@@ -111,11 +120,18 @@ def _of_run(options: Explain) -> Explain:
 def _policy(options: Explain, env: gym.Env[object, object]) -> Policy:
     if options.model is None:
         env.action_space.seed(options.seed)
-        return lambda _: env.action_space.sample()
-    without_buffers = {"rollout_buffer_class": None, "replay_buffer_class": None, "replay_buffer_kwargs": None}
-    model = find_algorithm(options.algo).load(options.model, device="cpu", custom_objects=without_buffers)
+        return random_policy(env)
+    model = find_algorithm(options.algo).load(options.model, device="cpu", custom_objects=dict(_WITHOUT_BUFFERS))
     model.set_random_seed(options.seed)
-    return lambda observation: model.predict(observation)[0]
+    return trained_policy(model, env, _statistics(options.run, env))
+
+
+def _statistics(run: Path | None, env: gym.Env[object, object]) -> VecNormalize | None:
+    if run is None:
+        return None
+    vector = normalised(DummyVecEnv([lambda: env]), read_run(run).agent)
+    read_statistics(run, vector)()
+    return unwrap_vec_normalize(vector)
 
 
 def _print_table(shown: Timeline, rows: int) -> None:

@@ -37,6 +37,17 @@ class ZooEntry:
     """Arguments of `VecNormalize`; none, no normalisation."""
 
 
+def check_at_least(least: int, **options: int | None) -> None:
+    """Refuse options that are given and too small.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+
+
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     """`key=value` pairs as a dictionary, each value read as YAML.
 
@@ -61,7 +72,7 @@ def read_zoo_file(path: Path, env_id: str) -> ZooEntry:
         ValueError: if the file is no such YAML, has no entry for the environment, or asks for what is not supported.
         OSError: if it cannot be read.
     """
-    entries = _yaml(path.read_text(), str(path))
+    entries = _yaml(path.read_bytes(), str(path))
     name = env_id.rpartition(":")[2]
     if not isinstance(entries, dict) or not isinstance(entry := entries.get(name, entries.get("default")), dict):
         known = ", ".join(map(str, entries)) if isinstance(entries, dict) else "no table"
@@ -82,11 +93,21 @@ def _zoo_entry(path: Path, entry: dict[str, Any]) -> ZooEntry:
         arguments={key: _value(key, value) for key, value in entry.items()},
         policy=policy,
         normalize=normalize or (normalize if normalize == {} else None),
-        **{key: None if value is None else int(float(value)) for key, value in whole.items()},
+        **{key: None if value is None else _count(path, key, value) for key, value in whole.items()},
     )
 
 
-def _yaml(text: str, where: str) -> Any:
+def _count(path: Path, key: str, value: Any) -> int:
+    try:
+        count = int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        count = 0
+    if count < 1:
+        raise ValueError(f"{path} says {key} is {value!r}, where a whole number of at least 1 is needed; mend it")
+    return count
+
+
+def _yaml(text: str | bytes, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

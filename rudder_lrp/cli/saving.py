@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+
+from rudder_lrp.sb3.resume import write_statistics
 
 _MODEL = "model.zip"
 
@@ -38,9 +41,15 @@ class ModelCheckpoints(BaseCallback):
 
     def save(self) -> None:
         """Write the model."""
-        partial = self.folder / f".unfinished_{_MODEL}"
-        self.model.save(partial)
-        partial.replace(self.folder / _MODEL)
+        save_model(self.model, self.folder)
+
+
+def save_model(model: BaseAlgorithm, folder: Path) -> None:
+    """Write a model into the folder of its run, and the statistics that normalise what it sees."""
+    partial = folder / f".unfinished_{_MODEL}"
+    model.save(partial)
+    partial.replace(folder / _MODEL)
+    write_statistics(folder, model.get_env())
 
 
 def saved_model(folder: Path) -> Path | None:

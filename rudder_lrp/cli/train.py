@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +17,17 @@ from stable_baselines3.common.save_util import load_from_zip_file
 
 from rudder_lrp.cli.agent import AgentConfig, Credit, build_agent
 from rudder_lrp.cli.environments import describe_delay, environment_factory, outcome_labels, reference_return
-from rudder_lrp.cli.episodes import RECENT, TrueReturns, mean_return
+from rudder_lrp.cli.episodes import RECENT, TrueReturns, mean_return, random_policy, trained_policy
 from rudder_lrp.cli.folders import check_writable, new_run, read_settings, write_settings
+from rudder_lrp.cli.hyperparameters import check_at_least
 from rudder_lrp.cli.progress import ProgressBar
-from rudder_lrp.cli.saving import ModelCheckpoints, saved_model
+from rudder_lrp.cli.saving import ModelCheckpoints, save_model, saved_model
 from rudder_lrp.cli.tensorboard import RunDescription
 from rudder_lrp.sb3 import RedistributionCallback, resume
+from rudder_lrp.sb3.resume import read_statistics
 
 _EVALUATION_SEED, _STEPS = 10_000, 100_000
+_ALGO_FILE = "hyperparameters.yml"
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def train(options: Train) -> Path:
         ValueError: if something in the options cannot be; nothing is written then.
         Interrupted: after Ctrl-C, naming what was saved.
     """
+    check_at_least(1, timesteps=options.timesteps, checkpoint_every=options.checkpoint_every, threads=options.threads)
+    check_at_least(0, evaluation_episodes=options.evaluation_episodes)
     torch.set_num_threads(options.threads)
     folder, options = _begun(options)
     config = options.agent
@@ -70,19 +76,42 @@ def train(options: Train) -> Path:
         raise ValueError(f"{folder} has {before:,} steps already; give --timesteps more than that")
     if folder is None:
         folder = new_run(options.logdir, run_name(config))
-        write_settings(folder, options)
-    print(
+        _write_run(folder, options)
+    try:
+        print(_first_line(options, before, folder), flush=True)
+        _report(options, model, _learn(options, model, folder), folder)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while nothing was being learned; what was saved is in {folder}") from None
+    return folder
+
+
+def _write_run(folder: Path, options: Train) -> None:
+    write_settings(folder, options)
+    if options.agent.algo_file is not None:
+        shutil.copyfile(options.agent.algo_file, folder / _ALGO_FILE)
+
+
+def read_run(folder: Path) -> Train:
+    """The options that a run was begun with; its hyperparameters are those that were in the file then.
+
+    Raises:
+        ValueError: if the folder holds none, or such that this version does not know.
+    """
+    options = read_settings(folder, Train)
+    if options.agent.algo_file is None:
+        return options
+    return replace(options, agent=replace(options.agent, algo_file=folder / _ALGO_FILE))
+
+
+def _first_line(options: Train, before: int, folder: Path) -> str:
+    config = options.agent
+    return (
         f"{config.env}, {describe_delay(config.env, config.delay)}: {config.algo} "
         f"{'without credit' if config.credit is Credit.NONE else f'with {config.credit} credit'}, "
-        f"{options.total - before:,} steps, to {folder}",
-        flush=True,
+        f"{options.total - before:,} steps, to {folder}"
     )
-    returns = _learn(options, model, folder)
-    try:
-        _report(options, model, returns, folder)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted before the evaluation; saved in {folder}") from None
-    return folder
 
 
 def run_name(config: AgentConfig) -> str:
@@ -96,7 +125,7 @@ def _begun(options: Train) -> tuple[Path | None, Train]:
         check_writable(options.logdir)
         return None, options
     folder = options.resume.resolve()
-    settings = read_settings(folder, Train)
+    settings = read_run(folder)
     return folder, replace(settings, timesteps=options.timesteps or settings.total, threads=options.threads)
 
 
@@ -112,6 +141,7 @@ def _go_on(folder: Path, model: BaseAlgorithm, config: AgentConfig) -> int:
         raise ValueError(f"{folder} holds no checkpoint to go on from; begin a new run without --resume")
     data, _, _ = load_from_zip_file(checkpoint, device="cpu")
     model.set_parameters(str(checkpoint), device="cpu")
+    read_statistics(checkpoint.parent, env)()
     model.num_timesteps = int((data or {}).get("num_timesteps", 0))
     model._n_updates = int((data or {}).get("_n_updates", 0))
     return model.num_timesteps
@@ -130,12 +160,12 @@ def _learn(options: Train, model: BaseAlgorithm, folder: Path) -> TrueReturns:
     except KeyboardInterrupt:
         for callback in callbacks[1:]:
             callback.on_training_end()
-        model.save(folder / "model")
+        save_model(model, folder)
         raise Interrupted(
             f"interrupted after {model.num_timesteps:,} steps; saved in {folder}, "
             f"and rudder-lrp train --resume {folder} --timesteps {options.total} goes on from there"
         ) from None
-    model.save(folder / "model")
+    save_model(model, folder)
     return returns
 
 
@@ -152,8 +182,9 @@ def _report(options: Train, model: BaseAlgorithm, returns: TrueReturns, folder: 
     episodes, seed = options.evaluation_episodes, _EVALUATION_SEED + config.seed
     print(f"trained {model.num_timesteps:,} steps; true return, mean of {episodes} episodes")
     if episodes:
-        random = mean_return(env, lambda _: env.action_space.sample(), episodes, seed)
-        trained = mean_return(env, lambda observation: model.predict(observation)[0], episodes, seed)
+        statistics = model.get_vec_normalize_env()
+        random = mean_return(env, lambda: random_policy(env), episodes, seed)
+        trained = mean_return(env, lambda: trained_policy(model, env, statistics), episodes, seed)
         print(f"  random policy   {random:10.2f}")
         print(f"  trained agent   {trained:10.2f}")
     print(f"  in training     {returns.recent():10.2f}   (last {RECENT} episodes)")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,7 +116,19 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    with _deaf_to_the_keyboard():
+        forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _deaf_to_the_keyboard() -> Iterator[None]:
+    """A process that is started meanwhile stays so: Ctrl-C reaches all of a terminal, and one answer is enough."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(context: Any, job: Job, running: dict[Connection, tuple[Job, Any]]) -> None:
@@ -145,13 +158,22 @@ def _news(pipe: Connection, running: dict[Connection, tuple[Job, Any]]) -> News:
     job, process = running[pipe]
     try:
         return News(job, *pipe.recv())
-    except EOFError:
+    except (EOFError, OSError):  # the latter if it died while it was speaking
         process.join()
         del running[pipe]
         record = job.folder / RECORD
         if process.exitcode or not record.is_file():
+            _log_death(job.folder / LOG, process.exitcode)
             return News(job, died=True)
         return News(job, job.timesteps, record=Record(**json.loads(record.read_text())))
+
+
+def _log_death(log: Path, exitcode: int) -> None:
+    """Say how a process ended, which could not do so itself when it was killed."""
+    how = f"status {exitcode}" if exitcode >= 0 else signal.Signals(-exitcode).name
+    memory = "; the system does so where memory is short" if how == "SIGKILL" else ""
+    with log.open("a") as file:
+        file.write(f"the process ended with {how}{memory}\n")
 
 
 def work(job: Job, pipe: Connection) -> None:

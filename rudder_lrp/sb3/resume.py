@@ -85,8 +85,7 @@ def write_checkpoint(run: RunFolder, model: BaseAlgorithm, *, replay_buffer: boo
 
     def write(checkpoint: Path) -> None:
         model.save(checkpoint / "model")
-        if (statistics := unwrap_vec_normalize(env)) is not None:
-            _write_statistics(checkpoint / _STATISTICS, statistics)
+        write_statistics(checkpoint, env)
         if isinstance(model, OffPolicyAlgorithm) and replay_buffer:
             model.save_replay_buffer(checkpoint / "replay_buffer")
 
@@ -120,7 +119,7 @@ def resume(folder: str | Path, env: VecEnv, *, changed: str | Collection[str] = 
             raise ValueError(f"changed={unknown} names nothing that could differ; there are {sorted(known)}")
         check_same(pipeline["environment"], own, changed)
 
-    checkpoint = restore(folder, online, check, lambda at: _statistics(at, env))
+    checkpoint = restore(folder, online, check, lambda at: read_statistics(at, env))
     if checkpoint is not None:
         _resumed[online] = read_manifest(checkpoint).pipeline, frozenset(changed)
     return checkpoint
@@ -141,15 +140,26 @@ def _as_tensors(parts: dict[str, RunningMeanStd]) -> dict[str, Tensor]:
     }
 
 
-def _write_statistics(path: Path, env: VecNormalize) -> None:
-    write_tensors(path, _as_tensors(_running_statistics(env)), _KIND, {})
+def write_statistics(folder: Path, env: VecEnv | None) -> None:
+    """Write the statistics of an environment's `VecNormalize` into a folder; nothing, if it has none."""
+    own = None if env is None else unwrap_vec_normalize(env)
+    if own is not None:
+        write_tensors(folder / _STATISTICS, _as_tensors(_running_statistics(own)), _KIND, {})
 
 
-def _statistics(checkpoint: Path, env: VecEnv) -> Callable[[], None] | None:
-    """Read what belongs into the VecNormalize of an environment; returns what puts it there."""
-    own, path = unwrap_vec_normalize(env), checkpoint / _STATISTICS
+def read_statistics(folder: Path, env: VecEnv) -> Callable[[], None]:
+    """Read what belongs into the `VecNormalize` of an environment, and change nothing yet.
+
+    Returns:
+        What puts it there; it does nothing if there is no `VecNormalize`, or the folder has no statistics.
+
+    Raises:
+        DamagedFileError: if the file is not as it was written.
+        ValueError: if it holds something else.
+    """
+    own, path = unwrap_vec_normalize(env), folder / _STATISTICS
     if own is None or not path.exists():
-        return None
+        return lambda: None
     parts = _running_statistics(own)
     tensors, _ = read_tensors(path, _KIND)
     check_tensors(path, tensors, _as_tensors(parts))

@@ -18,7 +18,9 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rudder_lrp", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT)
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT, start_new_session=True
+    )
 
 
 def finished(*arguments: object, code: int = 0, timeout: float = 600) -> tuple[str, str]:
@@ -39,7 +41,7 @@ def interrupted(*arguments: object, under_way: Callable[[], bool], pause: float)
             assert process.poll() is None, process.communicate()
             time.sleep(0.5)
         time.sleep(pause)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
         _, err = process.communicate(timeout=240)
     finally:
         process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -34,7 +35,7 @@ class Steps(gym.Env[np.ndarray, int]):
 
 
 class Dying(Steps):
-    """The same, but the process ends when an environment that was seeded with 1 is stepped."""
+    """The same, but the process is killed when an environment that was seeded with 1 is stepped."""
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         if seed is not None:
@@ -44,10 +45,24 @@ class Dying(Steps):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
         if self.seeded == 1:
             print("the end of this one", flush=True)
-            os._exit(9)
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().step(action)
 
 
-for name, kind in (("Steps-v0", Steps), ("Dying-v0", Dying)):
+class Nested(Steps):
+    """Observations that Stable-Baselines3 does not take."""
+
+    observation_space = spaces.Dict(part=spaces.Dict(whole=Steps.observation_space))
+
+
+class FromOne(Steps):
+    """Actions that Stable-Baselines3 does not count."""
+
+    action_space = spaces.Discrete(2, start=1)
+
+
+KINDS = {"Steps-v0": Steps, "Dying-v0": Dying, "Nested-v0": Nested, "FromOne-v0": FromOne}
+
+for name, kind in KINDS.items():
     if name not in gym.registry:
         gym.register(name, kind, max_episode_steps=10)

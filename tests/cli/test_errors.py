@@ -25,9 +25,32 @@ STEPS = "tests.cli.steps:Steps-v0"
         (["train", "--logdir", "OCCUPIED"], "is a file; name another --logdir"),
         (["train", "--resume", "EMPTY"], "is no run"),
         (["train", "--log-level", "loud"], "no log level 'loud'"),
+        (["train", "--timesteps", "0"], "--timesteps must be at least 1, got 0"),
+        (["train", "--timesteps", "-5"], "--timesteps must be at least 1, got -5"),
+        (["train", "--threads", "0"], "--threads must be at least 1, got 0"),
+        (["train", "--checkpoint-every", "0"], "--checkpoint-every must be at least 1, got 0"),
+        (["train", "--evaluation-episodes", "-1"], "--evaluation-episodes must be at least 0, got -1"),
+        (["train", "--n-envs", "0"], "--n-envs must be at least 1, got 0"),
+        (["train", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["train", "--algo-kwargs", "learning_rate=abc"], "PPO refuses its hyperparameters: The learning rate"),
+        (["train", "--algo-kwargs", "batch_size=abc"], "PPO refuses its hyperparameters: '>' not supported"),
+        (["train", "--algo-file", "UNCOUNTED"], "says n_envs is 0, where a whole number of at least 1 is needed"),
+        (["train", "--algo-file", "BINARY"], "binary.yml is no YAML"),
+        (["train", "--env", "ALE/Pong-v5"], "install the one that does, and name it, as in its_module:ALE/Pong-v5"),
+        (
+            ["train", "--env", "tests.cli.broken:Any-v0"],
+            "failed (ZeroDivisionError: division by zero); mend the module",
+        ),
+        (["train", "--env", "tests.cli.steps:Nested-v0"], "Nested-v0 cannot be built: Nested observation spaces"),
+        (["train", "--env", "tests.cli.steps:FromOne-v0"], "counts its actions from 1, and Stable-Baselines3 from 0"),
+        (["train", "--env", STEPS, "--algo", "MaskablePPO"], "it has no method action_masks; give it one, or choose"),
         (["explain"], "nothing to explain with"),
         (["explain", "--run", "EMPTY"], "is no run"),
         (["explain", "--predictor", "missing.safetensors"], "missing.safetensors"),
+        (["explain", "--run", "EMPTY", "--top", "-1"], "--top must be at least 0, got -1"),
+        (["compare", "--timesteps", "0"], "--timesteps must be at least 1, got 0"),
+        (["compare", "--processes", "-1"], "--processes must be at least 0, got -1"),
+        (["compare", "--seeds", "0", "-2"], "--seeds must be at least 0, got -2"),
         (["compare", "--seeds", "1", "1"], "--seeds must name different values"),
         (["compare", "--seeds", "1", "100"], "seed 100 is for tuning, too"),
         (["compare", "--credit", "none"], "nothing to compare"),
@@ -43,7 +66,10 @@ def test_a_wrong_argument_ends_in_one_sentence_and_writes_nothing(
     (tmp_path / "occupied").write_text("a file, not a folder")
     (tmp_path / "empty").mkdir()
     (tmp_path / "hyperparameters.yml").write_text("CartPole-v1:\n  n_stepz: 7\n")
-    paths = {"OCCUPIED": "occupied", "EMPTY": "empty", "FILE": "hyperparameters.yml"}
+    (tmp_path / "uncounted.yml").write_text("CartPole-v1:\n  n_envs: 0\n")
+    (tmp_path / "binary.yml").write_bytes(b"\x80\x81")
+    paths = {"UNCOUNTED": "uncounted.yml", "BINARY": "binary.yml"}
+    paths |= {"OCCUPIED": "occupied", "EMPTY": "empty", "FILE": "hyperparameters.yml"}
     before = sorted(tmp_path.rglob("*"))
     assert main([paths.get(argument, argument) for argument in arguments]) == 2
     out, err = capsys.readouterr()

@@ -88,10 +88,27 @@ def test_an_episode_is_explained_by_a_picture_and_a_table(trained, tmp_path, cap
     assert len(out.splitlines()) == 6
 
 
+@pytest.mark.parametrize("algo", ["DQN", "QRDQN"])
+def test_an_episode_of_an_agent_that_replays_is_explained_too(algo, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ["--timesteps", "64", "--n-envs", "1", "--evaluation-episodes", "0"]
+    assert main(["train", "--env", STEPS, "--algo", algo, *short]) == 0
+    assert main(["explain", "--run", "runs/latest"]) == 0
+
+
 def test_a_predictor_of_another_environment_is_refused(trained, capsys) -> None:
     predictor = str(trained[0] / "predictor.safetensors")
     assert main(["explain", "--predictor", predictor, "--env", "CartPole-v1"]) == 2
     assert "was made for observation_space" in capsys.readouterr().err
+
+
+def test_interrupted_before_the_first_step_it_names_the_folder(tmp_path, monkeypatch, capsys) -> None:
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rudder_lrp.cli.train._learn", stops)
+    assert main(["train", *SHORT, "--logdir", str(tmp_path)]) == 130
+    assert f"what was saved is in {tmp_path / 'Steps-v0_PPO_lrp_1'}" in capsys.readouterr().err
 
 
 def test_an_interrupted_training_saves_what_there_is_names_it_and_ends_with_130(tmp_path) -> None:

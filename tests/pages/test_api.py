@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 
+import griffe
 import pytest
+
+from rudder_lrp import CreditConfig
+from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
@@ -95,15 +102,13 @@ def takes_tensors(function: ast.FunctionDef) -> bool:
 
 
 def test_the_options_of_the_wrappers_are_shown_and_not_hidden() -> None:
-    """What takes `CreditConfig` field by field is inspected, so that its signature names them."""
-    import inspect
-    from dataclasses import fields
-
-    from rudder_lrp import CreditConfig
-    from rudder_lrp.sb3 import RedistributedRewardVecEnv
-    from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward
-
-    text = "\n".join(PAGES)
+    """What takes `CreditConfig` field by field names them, in `help` and in the signatures of the site."""
+    options = {part.name for part in fields(CreditConfig)}
+    extension = griffe.load_extensions(str(ROOT / "docs" / "options.py"))
+    site = griffe.load("rudder_lrp", search_paths=[str(ROOT)], extensions=extension)
     for wrapper in (RedistributedRewardVecEnv, RedistributedReward, RedistributedVectorReward):
-        assert {part.name for part in fields(CreditConfig)} <= set(inspect.signature(wrapper).parameters)
-        assert f"::: {wrapper.__module__}\n    options:\n      force_inspection: true" in text
+        shown = site[f"{wrapper.__module__.removeprefix('rudder_lrp.')}.{wrapper.__name__}.__init__"].parameters
+        assert options <= {parameter.name for parameter in shown}
+        assert "options" not in {parameter.name for parameter in shown}
+        assert options <= set(inspect.signature(wrapper).parameters)
+    assert "extensions: [docs/options.py]" in (ROOT / "mkdocs.yml").read_text()
