@@ -14,10 +14,11 @@ from rudder_lrp.cli.episodes import Policy, play_episode
 from rudder_lrp.cli.folders import read_settings
 from rudder_lrp.cli.train import Train
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.episodes.timeline import Timeline, strongest_features
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
-from rudder_lrp.viewing.diagnosis import timeline
-from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline, strongest_features
+from rudder_lrp.redistribution.diagnosis import timeline
+from rudder_lrp.viewing.tensorboard import draw_timeline
 
 
 @dataclass(frozen=True)
