@@ -117,7 +117,7 @@ def _draw_frames(figure: SubFigure, timeline: Timeline) -> None:
     for axes, step in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
         axes.imshow(seen[step], cmap="gray", vmin=0.0, vmax=1.0)
         strength = np.abs(relevance[step]) / limit
-        axes.imshow(relevance[step], cmap="RdBu", vmin=-limit, vmax=limit, alpha=0.75 * strength.clip(0.0, 1.0))
+        axes.imshow(relevance[step], cmap="RdBu", vmin=-limit, vmax=limit, alpha=0.75 * strength)
         axes.set_title(f"step {step}", fontsize=8, pad=3)
         axes.set_axis_off()
 
