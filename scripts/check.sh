@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that CI checks: lint, types, tests.
+# Everything that CI checks: lint, types, imports, the site, tests and what those of three rooms reach.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1
@@ -8,4 +8,4 @@ ruff check .
 mypy
 lint-imports
 mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
-python -m pytest -n 2 -m "not slow"
+python -m pytest -n 2 -m "not slow" --cov --cov-fail-under=95

@@ -30,6 +30,16 @@ def test_a_structure_is_found_again_from_the_weights(structure) -> None:
     assert structure_of(lstm) is structure
 
 
+@pytest.mark.parametrize("weight", ["weight_ih_l0", "weight_hh_l0"])
+def test_a_gate_that_sees_anything_is_not_pinned_however_large_its_bias(weight) -> None:
+    lstm = nn.LSTM(3, 4)
+    constrain_(lstm, Structure.ACCUMULATOR)
+    with torch.no_grad():
+        lstm.get_parameter(weight)[gate_rows(4)[Gate.F].start, 0] = 1e-3
+    weights = LayerWeights.of(lstm)
+    assert [weights.is_open(gate) for gate in (Gate.F, Gate.O)] == [False, True]
+
+
 @pytest.mark.parametrize("structure", list(Structure)[1:])
 def test_pinned_gates_stay_open_in_the_fused_kernel(structure) -> None:
     lstm = nn.LSTM(3, 4, batch_first=True).double()

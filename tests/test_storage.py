@@ -17,7 +17,7 @@ TENSORS = {"a": torch.arange(6.0).view(2, 3), "empty": torch.empty(0, dtype=torc
 
 
 def test_what_is_written_is_read(tmp_path) -> None:
-    path = write_tensors(tmp_path / "new folder" / "file", TENSORS, "things 2", {"n": 1, "infinite": float("inf")})
+    path = write_tensors(tmp_path / "new" / "folder" / "file", TENSORS, "things 2", {"n": 1, "infinite": float("inf")})
     tensors, header = read_tensors(path, "things 2")
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
     assert header == {"n": 1, "infinite": float("inf")}
@@ -52,11 +52,14 @@ def test_headers_that_are_no_tables_are_refused(tmp_path, monkeypatch, text) -> 
 
 
 def test_other_kinds_and_versions_are_refused_by_name(tmp_path) -> None:
-    path = write_tensors(tmp_path / "file", TENSORS, "things 1", {})
-    with pytest.raises(ValueError, match="holds 'things 1' and this version of rudder_lrp reads 'things 2'"):
-        read_tensors(path, "things 2")
-    with pytest.raises(ValueError, match="holds 'things 1', not 'others 1'"):
-        read_tensors(path, "others 1")
+    path = write_tensors(tmp_path / "file", TENSORS, "many things 1", {})
+    remedy = "load it with the version that wrote it, or train anew"
+    with pytest.raises(
+        ValueError, match=f"'many things 1' and this version of rudder_lrp reads 'many things 2'; {remedy}"
+    ):
+        read_tensors(path, "many things 2")
+    with pytest.raises(ValueError, match="holds 'many things 1', not 'many others 1'"):
+        read_tensors(path, "many others 1")
     save_file(TENSORS, path)
     with pytest.raises(ValueError, match="holds 'something unknown'"):
         read_tensors(path, "things 2")

@@ -110,6 +110,24 @@ def test_one_environment_gets_the_same_credit_as_in_a_vector() -> None:
             single.reset()
 
 
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_lesson_ends_with_what_was_seen_last_and_not_with_what_a_reset_shows(mode) -> None:
+    """The last step gets what is left of the return whatever was seen, so rewards alone would not tell."""
+    single = RedistributedReward(RandomLengths(), train_every=NEVER)
+    vector = RedistributedVectorReward(SyncVectorEnv([RandomLengths], autoreset_mode=mode), train_every=NEVER)
+    play(vector, 100)
+    lessons = vector.credit.online.lessons
+    single.reset(seed=0)
+    while single.credit.online.lessons.seen < lessons.seen:
+        *_, terminated, truncated, _ = single.step(0)
+        if terminated or truncated:
+            single.reset()
+    own = single.credit.online.lessons
+    assert lessons.seen > 3
+    for one, other in zip((*own.training, *own.held_out), (*lessons.training, *lessons.held_out), strict=True):
+        np.testing.assert_array_equal(one.features[-1, :3], other.features[-1, :3])
+
+
 class Dictionary(gym.Env):
     observation_space = spaces.Dict(a=spaces.Box(-1.0, 1.0, (2,), np.float32), b=spaces.Discrete(3))
     action_space = spaces.Discrete(2)
@@ -223,6 +241,7 @@ def test_a_time_limit_above_the_wrapper_is_said_to_break_the_sum_once(caplog) ->
                 *_, terminated, truncated, _ = env.step(1)
                 over = terminated or truncated
     assert caplog.text.count("an episode was reset before it was over") == 1
+    assert "put a TimeLimit below this wrapper, not above it, or set env.training = False to evaluate" in caplog.text
 
 
 def test_a_time_limit_below_the_wrapper_needs_no_word(caplog) -> None:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from rudder_lrp import Episode, LRPRedistributor, ReturnPredictor, TrainingConfig, fit
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.viewing.diagnosis import timeline
+from rudder_lrp.redistribution.diagnosis import timeline
 from rudder_lrp.viewing.tensorboard import draw_timeline
 
 torch.set_num_threads(1)

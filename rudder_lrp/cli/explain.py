@@ -20,11 +20,12 @@ from rudder_lrp.cli.explain_model import explain_model
 from rudder_lrp.cli.hyperparameters import check_at_least
 from rudder_lrp.cli.train import read_run
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.episodes.timeline import Timeline, strongest_features
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
+from rudder_lrp.redistribution.diagnosis import timeline
 from rudder_lrp.sb3.resume import read_statistics
-from rudder_lrp.viewing.diagnosis import timeline
-from rudder_lrp.viewing.tensorboard import Timeline, draw_timeline, strongest_features
+from rudder_lrp.viewing.tensorboard import draw_timeline
 
 _WITHOUT_BUFFERS: dict[str, Any] = {
     "rollout_buffer_class": None,

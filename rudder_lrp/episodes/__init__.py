@@ -1,1 +1,1 @@
-"""What was played, as the predictor sees it: episodes, features, lessons."""
+"""What was played, as the predictor sees it: episodes, features, lessons, timelines."""

@@ -1,4 +1,4 @@
-"""Episodes to rewards with the same sum: one file a method, one base that guarantees the sum."""
+"""Episodes to rewards with the same sum: one file a method, one base that guarantees it; what credit consists of."""
 
 from rudder_lrp.redistribution.attributed import AttributionRedistributor
 from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, place_residual

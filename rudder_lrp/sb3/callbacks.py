@@ -16,12 +16,12 @@ from rudder_lrp.persistence.lock import FolderLock
 from rudder_lrp.persistence.run_folder import RunFolder, check_keep
 from rudder_lrp.redistribution import DifferenceRedistributor
 from rudder_lrp.redistribution.base import Redistributor
+from rudder_lrp.redistribution.diagnosis import credit_report, timeline
 from rudder_lrp.sb3.episodic import EpisodicCredit
 from rudder_lrp.sb3.replay_buffers import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env, write_checkpoint
 from rudder_lrp.sb3.rollout_buffers import RedistributedRolloutBuffer
 from rudder_lrp.sb3.vec_env import RedistributedRewardVecEnv
-from rudder_lrp.viewing.diagnosis import credit_report, timeline
 from rudder_lrp.viewing.tensorboard import as_image, draw_timeline
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What a person looks at: numbers, timelines, heat maps."""
+"""What a person looks at: timelines, learning curves with their verdict, words and signals in colour."""

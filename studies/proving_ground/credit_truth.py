@@ -21,8 +21,8 @@ from torch.distributions import Categorical
 from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.redistribution import Redistributor
+from rudder_lrp.redistribution.metrics import credit_fidelity
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
-from rudder_lrp.viewing.metrics import credit_fidelity
 
 _NO_CREDIT = 1e-9  # of the payment's spread: below it a step's true credit counts as zero
 

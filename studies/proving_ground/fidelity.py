@@ -9,7 +9,7 @@ from agents.tabular.lockstep import Rollout
 from agents.tabular.oracle import optimal_credit
 from envs.finite import FiniteModel
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.viewing.metrics import credit_fidelity, rank_correlation, steps_moved_back
+from rudder_lrp.redistribution.metrics import credit_fidelity, rank_correlation, steps_moved_back
 
 
 def decisive_steps(model: FiniteModel, rollout: Rollout) -> np.ndarray:

@@ -20,7 +20,7 @@ from agents.tabular.observed import Observed
 from envs.finite import Floats, Indices
 from envs.watch_repair import BRANDS, DECLINE, MEAN_PROFIT, REPAIR, STEPS, WatchRepair, expected_sale, simulate
 from rudder_lrp.redistribution import LRPRedistributor
-from rudder_lrp.viewing.metrics import credit_fidelity, rank_correlation
+from rudder_lrp.redistribution.metrics import credit_fidelity, rank_correlation
 
 WINDOW, SHARE = 750, 0.95
 BEST = np.array([REPAIR if profit > 0 else DECLINE for profit in MEAN_PROFIT])

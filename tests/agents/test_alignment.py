@@ -11,7 +11,7 @@ from agents.tabular.alignment import Events, Profile, build_profile, clusters, s
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Draws, Exploration, Rollout, play
 from envs import Choice, FiniteEnv
-from rudder_lrp.viewing.metrics import credit_fidelity
+from rudder_lrp.redistribution.metrics import credit_fidelity
 from studies.proving_ground.fidelity import decisive_steps
 
 KINDS = st.lists(st.integers(0, 2), max_size=6)

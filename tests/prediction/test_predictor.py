@@ -102,6 +102,17 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
         ReturnPredictor.load(tmp_path / "nothing", *SPACES)
 
 
+@pytest.mark.parametrize(("name", "value"), [("return_mean", 1e24), ("normalizer.mean", 1e36)])
+def test_units_may_be_far_larger_than_any_weight_that_was_learnt(tmp_path, name, value) -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor.state_dict()[name].fill_(value)
+    loaded = ReturnPredictor.load(predictor.save(tmp_path / "predictor"), *SPACES)
+    assert torch.equal(loaded.state_dict()[name], predictor.state_dict()[name])
+    predictor.readout.weight.fill_(1e7)
+    with pytest.raises(ValueError, match=r"'readout.weight' is beyond what predictions can be made of"):
+        ReturnPredictor.load(predictor.save(tmp_path / "predictor"), *SPACES)
+
+
 def test_predictions_for_a_sequence_do_not_depend_on_the_batch(predictor) -> None:
     features = torch.randn(1, 7, len(predictor.features), dtype=torch.float64)
     padded = torch.zeros(3, 15, len(predictor.features), dtype=torch.float64)
@@ -117,6 +128,15 @@ def test_batches_pad_on_the_right(predictor) -> None:
     batch = LessonBatch.collate(lessons)
     assert batch.features[0, :, 0].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert (batch.lengths.tolist(), batch.returns.tolist()) == ([2, 4], [4.0, 8.0])
+
+
+@pytest.mark.parametrize("members", [1, 2, 16])
+def test_members_read_a_tenth_of_what_a_layer_of_their_own_cells_would(members) -> None:
+    """`nn.Linear` draws from `U(-1 / sqrt(H), 1 / sqrt(H))`, and a member has `H / K` of the H cells."""
+    predictor = ReturnPredictor.for_spaces(*SPACES, hidden_size=256, members=members, seed=0)
+    bound = 0.1 * (members / 256) ** 0.5
+    for head in predictor.heads.values():
+        assert 0.95 * bound < float(head.get_parameter("weight").detach().abs().max()) <= bound
 
 
 @pytest.mark.parametrize("structure", list(Structure))

@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import KVWriter, Logger
 
 from rudder_lrp.persistence.journal import read_journal
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
+from rudder_lrp.redistribution.diagnosis import credit_report
 from rudder_lrp.sb3 import (
     CreditCheckpoints,
     CreditScalars,
@@ -25,7 +26,6 @@ from rudder_lrp.sb3 import (
     TimelinePictures,
     callbacks,
 )
-from rudder_lrp.viewing.diagnosis import credit_report
 from tests.sb3.play import trusted, vec_env
 
 

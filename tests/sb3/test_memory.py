@@ -14,6 +14,8 @@ from rudder_lrp.sb3 import EpisodicCredit, RedistributedReplayBuffer, Redistribu
 from tests.conftest import RandomLengths
 from tests.sb3.play import NEVER, QUICK, FixedReward
 
+pytestmark = pytest.mark.no_cover  # which would take memory of its own
+
 
 def growth(env: RedistributedRewardVecEnv, vec_steps: int) -> int:
     """Bytes that stay allocated after the last third of so many steps."""

@@ -13,6 +13,7 @@ from rudder_lrp.persistence.checkpoints import latest_checkpoint
 from rudder_lrp.persistence.journal import read_journal
 from rudder_lrp.persistence.lock import FolderInUseError
 from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.redistribution.diagnosis import credit_report, timeline
 from rudder_lrp.sb3 import (
     CreditCheckpoints,
     LessonRecording,
@@ -22,7 +23,6 @@ from rudder_lrp.sb3 import (
     resume,
     save_checkpoint,
 )
-from rudder_lrp.viewing.diagnosis import credit_report, timeline
 from tests.sb3.test_evaluation import credit_env, ppo
 
 

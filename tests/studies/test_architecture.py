@@ -14,9 +14,9 @@ def test_the_drawing_is_made_from_the_imports() -> None:
     assert (ROOT / architecture.DRAWING).read_text() == architecture.drawn(architecture.rooms())
 
 
-def test_there_are_thirteen_rooms_and_each_says_what_it_is_for() -> None:
+def test_there_are_thirteen_rooms_on_six_floors_and_each_says_what_it_is_for() -> None:
     rooms = architecture.rooms()
-    assert len(rooms) == 13
+    assert (len(rooms), len(architecture.floors(rooms))) == (13, 6)
     assert rooms["sb3"] >= {"redistribution", "persistence"}
     assert len(ElementTree.fromstring(architecture.drawn(rooms)).findall("{*}rect")) == 13
 

@@ -14,10 +14,20 @@ def test_words_carry_colour_and_number() -> None:
     assert 'title="-0.5" style="background:rgba(31,119,180,0.50)">not<' in html
     assert 'title="+1" style="background:rgba(214,39,40,1.00)">&lt;good&gt;<' in html
     assert html.count("<p") == 1
-    page = page_of_words([html], "A page")
-    assert page.startswith("<!doctype html>")
-    assert "<title>A page</title>" in page
-    assert "against it" in page
+
+
+def test_a_page_of_words_says_its_title_and_what_its_colours_mean() -> None:
+    legend = words_as_html(["for the output", "against it"], [1.0, -1.0], "Colours:")
+    assert page_of_words(["<p>one</p>", "<p>two</p>"], "A & B") == (
+        '<!doctype html><html><head><meta charset="utf-8"><title>A &amp; B</title></head><body>\n'
+        f"<h1>A &amp; B</h1>\n{legend}\n<p>one</p>\n<p>two</p>\n</body></html>\n"
+    )
+
+
+def test_a_paragraph_of_no_words_holds_its_title_alone() -> None:
+    assert words_as_html([], []).endswith('line-height:1.8"></p>')
+    assert words_as_html([], [], "Empty").endswith('line-height:1.8"><b>Empty</b> </p>')
+    assert words_for_terminal([], []) == ""
 
 
 def test_words_in_a_terminal_can_be_told_apart_without_colour() -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rudder_lrp.viewing.tensorboard import Timeline, as_image, draw_timeline, strongest_features
+from rudder_lrp.episodes.timeline import Timeline
+from rudder_lrp.viewing.tensorboard import as_image, draw_timeline, grouped
 
 
 def example(images: bool = False, actions: bool = True) -> Timeline:
@@ -26,19 +27,19 @@ def texts(figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
 
 
-def test_the_steps_with_most_credit_are_named_by_time_action_and_features() -> None:
+def test_the_step_with_most_credit_is_named_by_time_action_and_features() -> None:
     shown = example()
-    step = int(np.abs(shown.redistributed).argmax())
-    assert step == 7
-    assert strongest_features(shown, 7).startswith("action 7, obs[3] +8")
-    assert "step 7: " in texts(draw_timeline(shown))
+    assert np.abs(shown.credit).argmax() == 7
+    assert f"step 7: {shown.credit[7]:+.3g} (action 7, obs[3] +8" in texts(draw_timeline(shown))
 
 
-def test_what_is_no_feature_is_not_named_as_the_reason() -> None:
-    shown = example()
-    assert shown.relevance is not None
-    shown.relevance[7, 8] = 100.0
-    assert "bias" not in strongest_features(shown, 7)
+def test_rows_that_are_not_shown_share_one_and_no_credit_is_lost() -> None:
+    relevance = np.random.default_rng(0).normal(size=(5, 12))
+    names = [f"part {at}" for at in range(12)]
+    labels, rows = grouped(relevance, names, 4)
+    assert labels[-1] == "8 others"
+    assert len(labels) == len(rows) == 5
+    np.testing.assert_allclose(rows.sum(axis=0), relevance.sum(axis=1))
 
 
 def test_the_heat_map_has_the_axis_of_the_rewards_above_it() -> None:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from rudder_lrp.lstm import Gate, LayerWeights, scan
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.redistribution import LRPRedistributor, PredictorRedistributor
 from rudder_lrp.redistribution.attributed import AttributionRedistributor
+from rudder_lrp.redistribution.base import PredictorRedistributor
+from rudder_lrp.redistribution.lrp import LRPRedistributor
 
 _EPS = 1e-6  # of the convolutional network that encodes images
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from rudder_lrp.episodes.episode import Array
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
+from rudder_lrp.episodes.timeline import NOT_FEATURES, Timeline
 from rudder_lrp.lrp.sequences import last_valid
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.redistribution import PredictorRedistributor, Redistributor
+from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor
+from rudder_lrp.redistribution.credit_map import credit_map
+from rudder_lrp.redistribution.metrics import steps_moved_back
 from rudder_lrp.redistribution.uncertainty import shrunk
-from rudder_lrp.viewing.credit_map import credit_map
-from rudder_lrp.viewing.metrics import steps_moved_back
-from rudder_lrp.viewing.tensorboard import NOT_FEATURES, Timeline
 
 
 def relevance_leak(redistributor: Redistributor, batch: LessonBatch) -> float:

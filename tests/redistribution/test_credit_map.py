@@ -10,13 +10,13 @@ from gymnasium import spaces
 from rudder_lrp.attribution import IntegratedGradients
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
+from rudder_lrp.episodes.timeline import NOT_FEATURES
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import TrainingConfig, fit
 from rudder_lrp.redistribution import AttributionRedistributor, DifferenceRedistributor, LRPRedistributor
-from rudder_lrp.viewing.credit_map import credit_map
-from rudder_lrp.viewing.diagnosis import timeline
-from rudder_lrp.viewing.tensorboard import NOT_FEATURES, grouped
+from rudder_lrp.redistribution.credit_map import credit_map
+from rudder_lrp.redistribution.diagnosis import timeline
 from tests.conftest import SPACES, make_episode
 
 REDISTRIBUTORS = {
@@ -111,15 +111,6 @@ def test_what_a_forget_gate_erases_belongs_to_what_closed_it() -> None:
     kept = float(torch.tensor(-3.0 + 0.6).sigmoid())
     assert float(parts.features[0, 1, 0]) == pytest.approx((kept - 1.0) * written, rel=1e-5)
     assert float(parts.features[0, 1, 1]) == 0.0
-
-
-def test_rows_that_are_not_shown_share_one_and_no_credit_is_lost() -> None:
-    relevance = np.random.default_rng(0).normal(size=(5, 12))
-    names = [f"part {at}" for at in range(12)]
-    labels, rows = grouped(relevance, names, 4)
-    assert labels[-1] == "8 others"
-    assert len(labels) == len(rows) == 5
-    np.testing.assert_allclose(rows.sum(axis=0), relevance.sum(axis=1))
 
 
 def test_what_is_no_feature_is_named_last() -> None:

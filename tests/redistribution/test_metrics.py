@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rudder_lrp.viewing.metrics import rank_correlation
+from rudder_lrp.redistribution.metrics import rank_correlation
 
 
 def test_rank_correlation_sees_order_alone_and_shares_ties() -> None:
