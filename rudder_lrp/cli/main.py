@@ -102,8 +102,3 @@ def _take_level(arguments: list[str]) -> str:
 
 def _log(level: str) -> None:
     logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True)
-
-
-def entry() -> None:
-    """Run as a command."""
-    sys.exit(main())

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from rudder_lrp.cli.main import main
-
-STEPS = "tests.cli.steps:Steps-v0"
+from tests.cli.running import STEPS, interrupted
 
 
 @pytest.mark.parametrize(
@@ -128,3 +127,7 @@ def test_a_failure_on_the_way_is_no_wrong_argument(tmp_path, monkeypatch) -> Non
     with pytest.raises(RuntimeError, match="failed after 0 steps"):
         main(["train", "--env", STEPS, "--logdir", str(tmp_path)])
     assert Path(tmp_path / "Steps-v0_PPO_lrp_1").is_dir()
+
+
+def test_interrupted_while_it_is_still_importing_it_says_so(tmp_path) -> None:
+    assert "saved" in interrupted("train", "--env", STEPS, "--logdir", tmp_path, under_way=lambda: True, pause=1.5)
