@@ -42,7 +42,7 @@ def test_the_wheel_holds_the_library_alone_typed_and_with_its_command(site) -> N
     assert {path.name.split("-")[0] for path in site.iterdir()} == {"rudder_lrp"}
     assert (site / "rudder_lrp" / "py.typed").is_file()
     (entry_points,) = site.glob("*.dist-info/entry_points.txt")
-    assert "rudder-lrp = rudder_lrp.cli.main:entry" in entry_points.read_text()
+    assert "rudder-lrp = rudder_lrp.__main__:entry" in entry_points.read_text()
 
 
 def test_wheel_and_sdist_would_be_taken_by_an_index(built) -> None:
