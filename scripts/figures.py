@@ -9,7 +9,6 @@ Chromium with its driver, and `pip install "rudder-lrp[browser,docs]"`.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -27,7 +26,9 @@ import tyro
 from selenium import webdriver
 
 from rudder_lrp.cli.explain import Explain, explain
+from studies.comparison_report import RECORD, told
 from studies.drawing import reduce
+from studies.pages import fill
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
@@ -117,37 +118,9 @@ def tell_of_comparison(folder: Path) -> None:
     """Put curves and numbers of a comparison on the page Start, and its record among the results."""
     shutil.copy(folder / "curves.png", FIGURES / "start_curves.png")
     record = json.loads((folder / "comparison.json").read_text())
-    (ROOT / "docs" / "figures" / "start.json").write_text(json.dumps(record, indent=1) + "\n")
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
     page = ROOT / "docs" / "index.md"
-    page.write_text(replaced(page.read_text(), "compare", start_table(record)))
-
-
-def start_table(record: dict) -> str:
-    """What a comparison came to, as it stands on the page Start."""
-    rows = ["| | discount | return, seed by seed | interquartile mean [95 %] |", "|---|---|---|---|"]
-    for arm, interval in zip(("with credit", "without"), ("ours", "theirs"), strict=True):
-        runs = ", ".join(f"{run['final_return']:.1f}" for run in record["runs"][arm].values())
-        mean, low, high = record["verdict"][interval]
-        rows.append(f"| {arm} | {record['discounts'][arm]:g} | {runs} | {mean:.1f} [{low:.1f}, {high:.1f}] |")
-    seconds, versions = record["processor_seconds"], record["versions"]
-    probability = record["verdict"]["probability"]
-    return "\n".join(
-        [
-            *rows,
-            f"\n> {record['sentence']}\n",
-            f"Probability that a run with credit is better: {probability:.2f}. Tuning and all runs of",
-            f"{record['timesteps']:,} steps took {seconds:.0f} s of processor time ({versions['machine']}; torch",
-            f"{versions['torch']}, stable-baselines3 {versions['stable-baselines3']}),",
-            f"which is at least {seconds / 2:.0f} s on two cores; `docs/figures/start.json` has the runs.",
-        ]
-    )
-
-
-def replaced(text: str, name: str, by: str) -> str:
-    """A page with another part between `<!-- name -->` and `<!-- end -->`."""
-    return re.sub(
-        rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda found: found[1] + by + "\n" + found[2], text, flags=re.S
-    )
+    page.write_text(fill(page.read_text(), {"compare": told(record)}))
 
 
 def main(options: Options) -> None:

@@ -10,11 +10,14 @@ from statistics import fmean, median
 from typing import Any
 
 from studies import architecture, rllib_report
+from studies.balance import balance
+from studies.comparison_report import comparison
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.horizon_report import best_horizons, horizons_tried
 from studies.pages import fill, restate, table
+from studies.proving_ground.arms import TABULAR_RIVALS
 from studies.proving_ground.deep_report import ways
 from studies.proving_ground.report import suite_tables, write_report
 from studies.proving_ground.suites import Task
@@ -41,8 +44,6 @@ TABULAR_ROWS = {
         "FourRooms": "FourRooms, 200 steps",
     },
 }
-RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
-"""The last two know what agents with credit know: that the last payment alone is late."""
 COSTS = {
     "docs/results.md": {
         "alone": "PPO alone",
@@ -133,7 +134,7 @@ def learning_times(folder: Path) -> str:
     for suite, tasks in TABULAR_ROWS.items():
         for task, name in tasks.items():
             _, found = _task(suite, task, folder)
-            arms = ("lrp/leaky", *RIVALS)
+            arms = ("lrp/leaky", *TABULAR_RIVALS)
             rows.append([name, *(learning_time(found[arm], 50) for arm in arms)])
     return table(["task", "LRP (leaky)", "Monte Carlo", "with replay", "control", "with replay"], rows)
 
@@ -289,6 +290,8 @@ def repair_times(folder: Path) -> str:
 
 
 PAGES = {
+    "docs/index.md": Page({"compare": lambda _: comparison()}, {}),
+    "docs/limits.md": Page({"balance": balance}, {}),
     "docs/architecture.md": Page({"rooms": lambda _: architecture.described(architecture.rooms())}, {}),
     "docs/results.md": Page(
         {

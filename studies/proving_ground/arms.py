@@ -61,6 +61,10 @@ EXPLANATIONS: dict[str, Build] = {
 }
 """Credits by explaining a return predictor; an arm is `credit/structure`."""
 
+TABULAR_RIVALS = ("monte_carlo", "monte_carlo/replay", "late_monte_carlo", "late_monte_carlo/replay")
+"""The learners that tabular credit is set beside; the last two know what agents with credit know: that the last payment
+alone is late."""
+
 OTHER_CREDITS = ("oracle", "uniform", "rrd", "alignment")
 """Credits without a return predictor."""
 
