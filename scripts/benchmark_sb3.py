@@ -3,6 +3,8 @@
 python scripts/benchmark_sb3.py                                      # PPO on delayed LunarLander-v3, 8 environments
 python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone default \
     --timesteps 50000 --turns 25
+python scripts/benchmark_sb3.py --env CartPole-v1 --n-envs 1024 --algo-kwargs n_steps=32 --agents alone default \
+    --timesteps 196608 --turns 3
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.
@@ -42,6 +44,8 @@ class Options:
     """Parallel environments."""
     agents: tuple[str, ...] = ("alone", "default", "causal", "episodic")
     """Which of them to measure; the ratios are to the first."""
+    algo_kwargs: tuple[str, ...] = ()
+    """Hyperparameters of the algorithm as key=value."""
     timesteps: int = 60_000
     """Environment steps of each agent."""
     turns: int = 6
@@ -58,7 +62,8 @@ def build_agents(options: Options) -> dict[str, BaseAlgorithm]:
     Raises:
         ValueError: if an agent is asked for that there is not.
     """
-    base = AgentConfig(env=options.env, algo=options.algo, n_envs=options.n_envs, seed=options.seed)
+    shared = {name: getattr(options, name) for name in ("env", "algo", "n_envs", "algo_kwargs", "seed")}
+    base = AgentConfig(**shared)
     markov = replace(base, redistribution=replace(ON_POLICY, structure=Structure.MARKOV))
     configs = {
         "alone": replace(base, credit=Credit.NONE),
@@ -118,6 +123,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     settings = {name: getattr(options, name) for name in ("env", "algo", "n_envs", "timesteps", "turns", "seed")}
+    settings["algo_kwargs"] = " ".join(options.algo_kwargs)
     ResultTable(options.output, "cost").add(
         settings | {"agent": name} | numbers | provenance() for name, numbers in agents.items()
     )

@@ -12,6 +12,7 @@ from typing import Any
 from studies import architecture, rllib_report
 from studies.balance import balance
 from studies.comparison_report import comparison
+from studies.cost_report import cost_of_sac, costs
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
@@ -42,19 +43,6 @@ TABULAR_ROWS = {
         "ChargeDischarge50": "Charge-Discharge, 50 steps",
         "Coin": "1-D coin, 50 steps",
         "FourRooms": "FourRooms, 200 steps",
-    },
-}
-COSTS = {
-    "docs/results.md": {
-        "alone": "PPO alone",
-        "default": "causal LRP credit, the default (minimal)",
-        "causal": "causal credit (Markov)",
-        "episodic": "episodic LRP credit (Markov)",
-    },
-    "docs/stable_baselines3.md": {
-        "default": "causal LRP, minimal LSTM (default)",
-        "causal": "causal, Markov LSTM",
-        "episodic": "episodic LRP, Markov LSTM",
     },
 }
 SPEED = "LRP by forward + backward"
@@ -187,23 +175,6 @@ def off_policy(folder: Path) -> str:
     return table(["task", "steps", "seeds", *header], rows)
 
 
-def costs(folder: Path, page: str, first: str = "") -> str:
-    """Time of PPO with credit, as multiples of PPO alone."""
-    found = {row["agent"]: row for row in _rows("cost", folder) if row["algo"] == "PPO"}
-    ratios = ("wall_ratio", "processor_ratio")
-    rows = [[name, *(f"{found[agent][ratio]:.2f}" for ratio in ratios)] for agent, name in COSTS[page].items()]
-    return table([first, "wall time", "processor time"], rows)
-
-
-def cost_of_sac(folder: Path) -> list[str]:
-    """Steps, and the multiples of SAC alone, on Pendulum and on HalfCheetah."""
-    found = {row["env"]: row for row in _rows("cost", folder) if (row["algo"], row["agent"]) == ("SAC", "default")}
-    told = []
-    for row in (found["Pendulum-v1"], found["HalfCheetah-v5"]):
-        told += [f"{row['timesteps']:,}", *(f"{row[ratio]:.2f}" for ratio in ("wall_ratio", "processor_ratio"))]
-    return told
-
-
 def door_paid(folder: Path) -> list[float]:
     """How often the door of key-to-door paid, least and most, with credit and without."""
     _, found = _task("deep", "KeyToDoor", folder)
@@ -299,7 +270,7 @@ PAGES = {
             "horizons tried": horizons_tried,
             "best horizons": best_horizons,
             "deep agents": deep_agents,
-            "cost": partial(costs, page="docs/results.md"),
+            "cost": costs,
             "true credit": true_credit,
             "learning times": learning_times,
         },
@@ -324,7 +295,7 @@ PAGES = {
             "less noise": less_noise,
             "off-policy": off_policy,
             "episodic MuJoCo": episodic_mujoco,
-            "cost": partial(costs, page="docs/stable_baselines3.md", first="credit"),
+            "cost": costs,
         },
         {
             "absolute credit of an episode falls from {} to {}, and the share on decisive steps or their neighbours "

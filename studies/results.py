@@ -22,7 +22,7 @@ FOLDER = Path("results")
 """Where the tables are."""
 
 KEYS = {
-    "cost": ("env", "algo", "agent"),
+    "cost": ("env", "algo", "n_envs", "timesteps", "agent"),
     "faithfulness": ("piece",),
     "lrp_speed": ("device", "threads", "part", "case"),
     "settings": ("settings",),

@@ -262,6 +262,7 @@ SUITES: dict[str, Suite] = {
         ),
         seeds=5,
         cap_seconds=3600.0,
+        table="deep",
     ),
     "episodic_mujoco": Suite(
         tuple(

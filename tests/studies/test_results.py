@@ -111,3 +111,7 @@ def test_a_measurement_may_be_written_to_a_file_of_any_name(tmp_path: Path, monk
     monkeypatch.setattr(sys, "argv", ["benchmark_sb3.py", "--output", str(tmp_path / "mine.jsonl")])
     benchmark_sb3.main()
     assert [row["agent"] for row in ResultTable(tmp_path / "mine.jsonl", "cost").rows()] == ["alone"]
+
+
+def test_the_committed_results_are_at_most_twelve_files() -> None:
+    assert len([path for path in (Path(__file__).parents[2] / "results").iterdir() if path.is_file()]) <= 12
