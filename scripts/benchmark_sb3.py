@@ -4,7 +4,7 @@ python scripts/benchmark_sb3.py                                      # PPO on de
 python scripts/benchmark_sb3.py --algo SAC --env Pendulum-v1 --n-envs 1 --agents alone default \
     --timesteps 50000 --turns 25
 python scripts/benchmark_sb3.py --env CartPole-v1 --n-envs 1024 --algo-kwargs n_steps=32 --agents alone default \
-    --timesteps 196608 --turns 3
+    --timesteps 655360 --turns 4
 
 They take turns in one process and on one thread, so that what else the machine does disturbs all of them alike;
 the time of the processor, which other processes disturb less, is given beside the wall time.

@@ -66,8 +66,7 @@ class TrainingConfig:
     learning_rate: float = 1e-2
     """Of Adam; where it falls, the first one."""
     weight_decay: float = 5e-4
-    """L2: what a few lessons say of hundreds of features has to be held back. The more the less the lessons vary with a
-    policy that goes on learning: `OFFLINE` has twenty times as much."""
+    """L2: what a few lessons say of hundreds of features has to be held back. `OFFLINE` has four times as much."""
     predicts: Predicts = Predicts.BOTH
     """What a step's credit is: outlook, share, or both, whichever the lessons bear out."""
     along_weight: float = 8.0
@@ -83,6 +82,11 @@ class TrainingConfig:
     al. 2022); 0 for all of them. Only where a prediction is a sum over the steps: the share of an accumulator that sees
     no clock. It makes many small updates cheap, and what the draw adds to the error, `T^2 / K (1 - K / T)` times the
     variance of what the steps contribute, asks for the most even explanation of a few long episodes."""
+    noise: float = 0.0
+    """Standard deviation of what is added to the features at each gradient step, in theirs (Bishop 1995): a lesson that
+    is learnt from again and again is then not known by what one of its steps happened to look like, which would earn
+    that step the credit. Lessons that are handed out before they are learnt from cannot be recognised, and with a few
+    hundred updates the noise only delays what is learnt."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0
@@ -94,20 +98,22 @@ class TrainingConfig:
         if not 0.0 <= self.kept <= 1.0:
             raise ValueError(f"kept is a share of the weights, within [0, 1], got {self.kept}")
         check_numbers(self, whole=("updates", "batch_size", "batch_steps"), least=1)
-        check_numbers(self, real=("weight_decay", "along_weight", "variation_weight"))
+        check_numbers(self, real=("weight_decay", "along_weight", "variation_weight", "noise"))
         check_numbers(self, real=("learning_rate", "max_gradient_norm"), least=sys.float_info.min)
         if self.subset and (self.subset < 2 or self.predicts is not Predicts.SHARE):
             raise ValueError(
                 f"a subset has at least 2 steps and tells of the share alone, got subset={self.subset} and "
                 f"predicts={self.predicts.value!r}; set predicts='share', or subset=0"
             )
+        if self.subset and self.noise:
+            raise ValueError(f"with a subset of the steps noise={self.noise} would do nothing; set one of them to 0")
 
 
 DEFAULT_TRAINING = TrainingConfig()
 """One round of a predictor that learns on the way, on-policy."""
 
-OFFLINE = TrainingConfig(updates=1000, weight_decay=1e-2)
-"""Lessons that are all there is and all of one policy."""
+OFFLINE = TrainingConfig(updates=1000, weight_decay=2e-3, noise=0.6)
+"""Lessons that are all there is and all of one policy, and are explained themselves when they have been learnt from."""
 
 
 def subsets_error(predictor: ReturnPredictor, subsets: Subsets, sums: Tensor) -> Tensor:
@@ -183,11 +189,18 @@ class Trainer:
             self._perturb()
         self.rounds += 1
         batches = lessons.batches(config.updates, config.batch_size, config.batch_steps)
+        generator = torch.Generator().manual_seed(int(self.predictor.seed) + self.rounds)
         for number, chosen in enumerate(batches):
             left = 1.0 - number / len(batches) if config.kept < 1.0 else 1.0
             self.optimizer.param_groups[0]["lr"] = left * config.learning_rate
             batch = LessonBatch.collate([lessons.training[index] for index in chosen])
-            self._update(batch, variance_last)
+            self._update(self._noisy(batch, generator), variance_last)
+
+    def _noisy(self, batch: LessonBatch, generator: torch.Generator) -> LessonBatch:
+        if not self.config.noise:
+            return batch
+        spread = self.config.noise * self.predictor.normalizer.variance.sqrt().float().cpu()
+        return batch._replace(features=batch.features + spread * torch.randn(batch.features.shape, generator=generator))
 
     def _learn_from_subsets(self, lessons: Sequence[Lesson]) -> None:
         config, self.rounds = self.config, self.rounds + 1
