@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rudder_lrp.episodes.episode import Episode
     from rudder_lrp.lrp import LRP
     from rudder_lrp.prediction.predictor import ReturnPredictor
-    from rudder_lrp.prediction.training import TrainingConfig, fit
+    from rudder_lrp.prediction.training import fit
+    from rudder_lrp.prediction.training_config import TrainingConfig
     from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
     from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED, CreditConfig
 
@@ -43,7 +44,7 @@ _ROOMS = {
     "Episode": "episodes.episode",
     "LRPRedistributor": "redistribution",
     "ReturnPredictor": "prediction.predictor",
-    "TrainingConfig": "prediction.training",
+    "TrainingConfig": "prediction.training_config",
     "fit": "prediction.training",
 }
 

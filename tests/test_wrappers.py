@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
 
 from rudder_lrp.prediction.quality import Quality
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution.causal import CausalCredit
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward

@@ -18,7 +18,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 from rudder_lrp.redistribution import RandomizedConfig, RandomizedRedistributor, Redistributor
 
 Build = Callable[[ReturnPredictor], Redistributor]

@@ -18,7 +18,8 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import NO_QUALITY, Quality
 from rudder_lrp.prediction.ranges import check_numbers
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.prediction.training import DEFAULT_TRAINING, Trainer, TrainingConfig
+from rudder_lrp.prediction.training import Trainer
+from rudder_lrp.prediction.training_config import DEFAULT_TRAINING, TrainingConfig
 from rudder_lrp.storage import check_count, check_tensors
 
 logger = logging.getLogger(__name__)

@@ -50,7 +50,7 @@ class ReturnPredictor(nn.Module):
     lie apart says how sure it is (deep ensembles, Lakshminarayanan et al. 2017). What is outstanding is
     `mean + scale * y_t`, where mean and scale are those of the lessons it was trained on; before any, the scale is 0
     and nothing is predicted. The readout repeats one of two heads, which are what training changes; see `Head` and
-    `rudder_lrp.prediction.training.Predicts`.
+    `rudder_lrp.prediction.training_config.Predicts`.
 
     Args:
         features: the encoding of transitions that the inputs come from.

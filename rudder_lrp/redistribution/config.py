@@ -13,7 +13,7 @@ from rudder_lrp.prediction.clock import MOST_FREQUENCIES
 from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.online import OnlineConfig
 from rudder_lrp.prediction.ranges import check_numbers
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 
 _Constructor = TypeVar("_Constructor", bound=Callable[..., None])
 

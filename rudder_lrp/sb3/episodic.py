@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.prediction.training import Predicts
+from rudder_lrp.prediction.training_config import Predicts
 from rudder_lrp.redistribution.base import PredictorRedistributor, Redistributor, Residual, Rewards
 from rudder_lrp.redistribution.causal import FinishedEpisode
 from rudder_lrp.redistribution.discount import check_discount, keep_discounted_return

@@ -23,7 +23,7 @@ from envs.finite import FiniteEnv
 from rudder_lrp.attribution import IntegratedGradients
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 from rudder_lrp.redistribution import (
     AttributionRedistributor,
     DifferenceRedistributor,
@@ -90,7 +90,7 @@ DEEP_CREDITS = (
 )
 """Every structure and credit; on the leaky structure and the accumulator differences and LRP are the same. A third part
 says what the predictor predicts, where that is not both, or how much little variation weighs in its training, where
-that is not the default (`rudder_lrp.prediction.training.TrainingConfig`)."""
+that is not the default (`rudder_lrp.prediction.training_config.TrainingConfig`)."""
 
 DEEP_RIVALS: dict[str, RandomizedConfig] = {
     "rrd": RandomizedConfig(),

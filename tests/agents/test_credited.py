@@ -11,7 +11,7 @@ from agents.tabular.observed import Observed
 from envs import Bomb, Choice, FiniteEnv, Rooms, TraceBack, Umbrella
 from rudder_lrp.episodes.features import Encoding
 from rudder_lrp.prediction.quality import Quality
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from studies.proving_ground.arms import build_credit
 from studies.proving_ground.fidelity import decisive_steps, fidelity_report
 from studies.proving_ground.learning_time import learn_with_credit

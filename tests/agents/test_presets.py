@@ -8,7 +8,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from agents.deep.presets import AgentConfig, Credit, build_agent
 from rudder_lrp.prediction.quality import Target
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 from rudder_lrp.sb3 import RedistributedReplayBuffer
 from rudder_lrp.sb3.resume import credit_env

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rudder_lrp.prediction.training import OFFLINE, TrainingConfig
+from rudder_lrp.prediction.training_config import OFFLINE, TrainingConfig
 from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "credit.md").read_text()

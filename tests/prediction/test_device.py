@@ -15,7 +15,8 @@ from rudder_lrp.prediction.device import Device
 from rudder_lrp.prediction.predictor import Head
 from rudder_lrp.prediction.quality import Target, losses
 from rudder_lrp.prediction.subsets import Subsets
-from rudder_lrp.prediction.training import Trainer, TrainingConfig, subsets_error
+from rudder_lrp.prediction.training import Trainer, subsets_error
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution import ContributionStream
 from rudder_lrp.redistribution.causal import CausalCredit
 from tests.conftest import SPACES, make_episode

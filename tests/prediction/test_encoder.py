@@ -15,7 +15,8 @@ from rudder_lrp.episodes.images import ImageColumns
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.prediction.encoder import FeatureEncoder, ImageEncoder
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import Predicts, TrainingConfig, fit
+from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 from rudder_lrp.redistribution import LRPRedistributor
 
 IMAGE = spaces.Box(0, 255, (12, 20, 2), np.uint8)

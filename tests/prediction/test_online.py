@@ -12,7 +12,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
 from rudder_lrp.prediction.online import OnlineConfig, OnlinePredictor
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.quality import Quality
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from tests.conftest import SPACES, make_episode
 
 QUICK = TrainingConfig(updates=1)

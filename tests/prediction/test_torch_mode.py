@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.prediction.training import TrainingConfig, fit
+from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution import LRPRedistributor
 from rudder_lrp.wrappers import RedistributedReward
 from tests.conftest import RandomLengths, make_episode

@@ -13,7 +13,8 @@ from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Products, Quality, Target, differ, evaluate, losses, moments, slope
-from rudder_lrp.prediction.training import OFFLINE, Predicts, Trainer, TrainingConfig, fit
+from rudder_lrp.prediction.training import Trainer, fit
+from rudder_lrp.prediction.training_config import OFFLINE, Predicts, TrainingConfig
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
 from tests.conftest import SPACES, make_episode
 

@@ -7,7 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution.config import CreditConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from rudder_lrp.wrappers import RedistributedReward, RedistributedVectorReward

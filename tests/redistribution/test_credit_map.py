@@ -13,7 +13,8 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.episodes.timeline import NOT_FEATURES
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import TrainingConfig, fit
+from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution import AttributionRedistributor, DifferenceRedistributor, LRPRedistributor
 from rudder_lrp.redistribution.credit_map import credit_map
 from rudder_lrp.redistribution.diagnosis import timeline

@@ -15,7 +15,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from rudder_lrp import DelayedReward, DifferenceRedistributor
 from rudder_lrp.episodes.episode import Episode
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.redistribution.config import CreditConfig
 from rudder_lrp.rllib.actor import PredictorActor
 from rudder_lrp.rllib.fragments import RunningEpisodes

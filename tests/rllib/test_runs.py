@@ -24,7 +24,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
 
 from rudder_lrp.episodes.lessons import Lesson
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.rllib import with_credit
 from rudder_lrp.rllib.client import PredictorClient
 from tests.conftest import SPACES

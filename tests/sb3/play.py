@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.prediction.quality import Quality
-from rudder_lrp.prediction.training import TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 from tests.conftest import RandomLengths
 

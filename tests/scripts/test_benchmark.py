@@ -20,7 +20,7 @@ from agents.deep.presets import AgentConfig
 from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Exploration
 from rudder_lrp.prediction.online import OnlinePredictor
-from rudder_lrp.prediction.training import Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
 from rudder_lrp.redistribution.config import CreditConfig as CreditOptions
 from scripts.benchmark import main
 from studies.provenance import FIELDS
