@@ -64,6 +64,12 @@ def test_noise_is_drawn_by_the_predictor_s_seed_alone() -> None:
     assert torch.equal(*fitted)
 
 
+def test_what_is_predicted_may_be_said_in_words() -> None:
+    config = TrainingConfig(target="outstanding", predicts="share")
+    assert config.target is Target.OUTSTANDING
+    assert config.predicts is Predicts.SHARE
+
+
 def test_noise_where_subsets_are_drawn_is_refused() -> None:
     with pytest.raises(ValueError, match=r"noise=0.5 would do nothing"):
         TrainingConfig(subset=8, predicts=Predicts.SHARE, noise=0.5)
