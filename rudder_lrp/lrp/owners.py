@@ -27,10 +27,7 @@ def pulled(outputs: list[Tensor], leaves: list[Tensor], arriving: list[Owner | N
     marks = [mark.clamp(min=0.0) for mark in marks]
     sums = torch.autograd.grad(outs, leaves, marks, retain_graph=True, allow_unused=True)
     counts = torch.autograd.grad(outs, leaves, flowing, retain_graph=True, allow_unused=True)
-    return [
-        None if part is None or count is None else _owner(part / count)
-        for part, count in zip(sums, counts, strict=True)
-    ]
+    return [None if part is None else _owner(part / count) for part, count in zip(sums, counts, strict=True)]
 
 
 def _owner(example: Tensor) -> Owner | None:

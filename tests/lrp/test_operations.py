@@ -62,6 +62,19 @@ def test_a_tensor_that_lends_its_shape_alone_earns_nothing_for_it(name) -> None:
     torch.testing.assert_close(found, LRP(plain, eps=1e-12).attribute(x, 1), rtol=0, atol=1e-8)
 
 
+def test_dropout_that_drops_nothing_is_passed_even_in_training() -> None:
+    head, x = nn.Linear(3, 2), inputs(2, 4, 3)
+    found, _ = balanced(Function(lambda m, x: m.head(nn.functional.dropout(x, 0.0).sum(1)), head=head), x, 1)
+    assert torch.equal(found, LRP(Function(lambda m, x: m.head(x.sum(1)), head=head)).attribute(x, 1))
+
+
+def test_what_earns_nothing_gets_zeros_of_its_own_whatever_device_is_the_default() -> None:
+    model, x = Function(lambda m, x, y: m.head(x.sum(1)), head=nn.Linear(3, 2)), (inputs(2, 4, 3), inputs(2, 5))
+    with torch.device("meta"):
+        _, of_unused = LRP(model).attribute(x, 1)
+    assert torch.equal(of_unused, torch.zeros(2, 5, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("core", [nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_recurrent_layer_with_and_without_biases_gets_what_the_front_door_gives(core, bias) -> None:
