@@ -6,6 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rudder_lrp.cli.main import main
+from rudder_lrp.cli.saving import saved_model
 from tests.cli.running import STEPS, finished, interrupted
 
 SHORT = ["--env", STEPS, "--timesteps", "4096", "--evaluation-episodes", "2"]
@@ -118,3 +119,9 @@ def test_an_interrupted_training_saves_what_there_is_names_it_and_ends_with_130(
     assert f"saved in {folder}" in err
     assert (folder / "model.zip").is_file()
     assert (folder / "predictor.safetensors").is_file()
+
+
+def test_a_run_that_has_saved_nothing_has_no_model_to_go_on_from(tmp_path) -> None:
+    assert saved_model(tmp_path) is None
+    (tmp_path / "model.zip").touch()
+    assert saved_model(tmp_path) == tmp_path / "model.zip"
