@@ -392,7 +392,11 @@ class TestRefusals:
             ({"inputs": inputs(2, 4, 3) * torch.nan}, ValueError, "inputs hold NaN"),
             ({"inputs": [[1.0]]}, TypeError, "got list"),
             ({"inputs": inputs(2, 4, 3).to_sparse()}, TypeError, "inputs are sparse; pad them"),
-            ({"inputs": torch.nested.nested_tensor([inputs(2, 3), inputs(4, 3)])}, TypeError, "inputs are nested"),
+            (
+                {"inputs": torch.nested.nested_tensor([inputs(2, 3), inputs(4, 3)], layout=torch.jagged)},
+                TypeError,
+                "inputs are nested",
+            ),
             ({"inputs": inputs(2, 4, 3).to("meta")}, ValueError, "inputs are on meta, the model is on cpu"),
             ({"target": "1"}, TypeError, "got '1'; pass whole numbers"),
             ({"target": 2}, ValueError, "outputs 0 to 1"),

@@ -45,7 +45,7 @@ class Kept(KVWriter):
 
 def learn(env: RedistributedRewardVecEnv, callback: BaseCallback, steps: int = 128, **options: Any) -> dict[int, Any]:
     """PPO with rollouts of 64 steps; what it logged, by step."""
-    model = PPO("MlpPolicy", env, n_steps=32, batch_size=64, n_epochs=1, seed=0, device="cpu", **options)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32 * env.num_envs, n_epochs=1, seed=0, device="cpu", **options)
     model.set_logger(Logger(None, [kept := Kept()]))
     model.learn(steps, callback=callback, log_interval=1)
     return kept.written
