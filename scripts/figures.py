@@ -26,7 +26,7 @@ import tyro
 from selenium import webdriver
 
 from rudder_lrp.cli.explain import Explain, explain
-from studies.comparison_report import RECORD, told
+from studies.comparison_report import RECORD, comparison
 from studies.drawing import reduce
 from studies.pages import fill
 
@@ -120,7 +120,7 @@ def tell_of_comparison(folder: Path) -> None:
     record = json.loads((folder / "comparison.json").read_text())
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     page = ROOT / "docs" / "index.md"
-    page.write_text(fill(page.read_text(), {"compare": told(record)}))
+    page.write_text(fill(page.read_text(), {"compare": comparison()}))
 
 
 def main(options: Options) -> None:

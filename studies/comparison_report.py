@@ -12,12 +12,8 @@ RECORD = Path(__file__).parents[1] / "docs" / "figures" / "start.json"
 
 
 def comparison() -> str:
-    """The comparison of the page Start."""
-    return told(json.loads(RECORD.read_text()))
-
-
-def told(record: dict[str, Any]) -> str:
-    """A comparison as a table, its sentence, and what it took."""
+    """The comparison of the page Start: a table, its sentence, and what it took."""
+    record = json.loads(RECORD.read_text())
     seconds, versions = record["processor_seconds"], record["versions"]
     probability = record["verdict"]["probability"]
     return "\n".join(

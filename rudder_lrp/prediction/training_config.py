@@ -70,8 +70,7 @@ class TrainingConfig:
     noise: float = 0.0
     """Standard deviation of what is added to the features at each gradient step, in theirs (Bishop 1995): a lesson that
     is learnt from again and again is then not known by what one of its steps happened to look like, which would earn
-    that step the credit. Lessons that are handed out before they are learnt from cannot be recognised, and with a few
-    hundred updates the noise only delays what is learnt."""
+    that step the credit. Lessons that are handed out before they are learnt from cannot be recognised and need none."""
     target: Target = Target.LAST
     """What of the return is predicted."""
     max_gradient_norm: float = 1.0

@@ -6,11 +6,11 @@ import json
 
 from studies.balance import balance
 from studies.comparison_report import RECORD
-from studies.results import FOLDER
+from tests.pages.test_readme import ROOT
 
 
 def test_wins_and_losses_both_stand_in_the_table() -> None:
-    ahead = {row.split("|")[-2].strip() for row in balance(FOLDER).splitlines()[2:]}
+    ahead = {row.split("|")[-2].strip() for row in balance(ROOT / "results").splitlines()[2:]}
     assert {"credit", "**without**"} <= ahead
 
 
