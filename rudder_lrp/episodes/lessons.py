@@ -63,8 +63,13 @@ class Lesson:
 
     @cached_property
     def outstanding(self) -> Array:
-        """What of the return is not yet paid after each step, `[T]`: what there is to predict."""
-        return self.episode_return - np.cumsum(self.paid)
+        """What of the return is not yet paid after each step, `[T]`: what there is to predict.
+
+        Summed from the end: what is left of a sum by subtraction is its rounding, too, and an episode that is paid
+        nothing late would differ by that from the next one.
+        """
+        later: Array = np.cumsum(self.rewards[::-1])[::-1]
+        return np.append(later[1:], later[-1])
 
 
 class LessonBatch(NamedTuple):

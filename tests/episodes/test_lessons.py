@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch, LessonBuffer
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
@@ -18,6 +20,13 @@ def test_what_is_outstanding_shrinks_as_rewards_are_paid_but_never_shows_the_las
     paid_on_the_way = Lesson(np.zeros((4, 1), dtype=np.float32), np.array([1.0, 0.0, 2.0, 5.0]))
     assert paid_on_the_way.outstanding.tolist() == [7.0, 7.0, 5.0, 5.0]
     assert lesson(3.0).outstanding.tolist() == [3.0, 3.0, 3.0]
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.sampled_from([0.0, 0.1, -3.0]))
+def test_what_is_outstanding_at_the_end_is_the_last_reward_itself_whatever_was_paid_before(paid, last) -> None:
+    one = Lesson(np.zeros((len(paid) + 1, 1), np.float32), np.array([*paid, last]))
+    assert one.outstanding[-1] == one.outstanding[-2] == last
+    np.testing.assert_allclose(one.outstanding[0], one.rewards[1:].sum(), rtol=1e-12, atol=1e-12 * np.abs(paid).sum())
 
 
 def test_one_of_every_five_lessons_is_held_out_and_the_bounds_are_kept() -> None:
