@@ -66,18 +66,49 @@ class PlayedEpisode(NamedTuple):
 
 def play(env: Any, policy: Policy, seed: int) -> PlayedEpisode:
     """Play one episode of an environment that knows its credit, from a seeded reset."""
-    rng = np.random.default_rng([seed, 1])  # not the environment's own draws once more
-    observation, _ = env.reset(seed=seed)
-    observations, actions, rewards, situations, decisive, over = [observation], [], [], [], [], False
-    while not over:
-        situations.append(env.situation)
-        chances = policy(observation[None])[0]
-        actions.append(int(rng.choice(len(chances), p=chances)))
-        observation, reward, terminated, truncated, info = env.step(actions[-1])
-        over = terminated or truncated
-        observations.append(observation)
-        rewards.append(float(reward))
-        decisive.append(info["decisive"])
-    return PlayedEpisode(
-        np.stack(observations), np.array(actions), np.array(rewards), situations, np.array(decisive, dtype=bool)
-    )
+    return play_side_by_side([env], policy, [seed])[0]
+
+
+def play_side_by_side(environments: Sequence[Any], policy: Policy, seeds: Sequence[int]) -> list[PlayedEpisode]:
+    """Play an episode in each of some environments that know their credit; the policy is asked for all of them at once.
+
+    Each is the episode that it would be alone, as far as the policy does not round otherwise for many observations.
+    """
+    playing = [_Playing(env, seed) for env, seed in zip(environments, seeds, strict=True)]
+    while running := [one for one in playing if not one.over]:
+        chances = policy(np.stack([one.observations[-1] for one in running]))
+        for one, of_actions in zip(running, chances, strict=True):
+            one.step(of_actions)
+    return [one.episode() for one in playing]
+
+
+class _Playing:
+    """An episode on its way."""
+
+    def __init__(self, env: Any, seed: int) -> None:
+        self.env = env
+        self.over = False
+        self.observations = [env.reset(seed=seed)[0]]
+        self._rng = np.random.default_rng([seed, 1])  # not the environment's own draws once more
+        self._actions: list[int] = []
+        self._rewards: list[float] = []
+        self._situations: list[Any] = []
+        self._decisive: list[bool] = []
+
+    def step(self, chances: Floats) -> None:
+        self._situations.append(self.env.situation)
+        self._actions.append(int(self._rng.choice(len(chances), p=chances)))
+        observation, reward, terminated, truncated, info = self.env.step(self._actions[-1])
+        self.over = terminated or truncated
+        self.observations.append(observation)
+        self._rewards.append(float(reward))
+        self._decisive.append(info["decisive"])
+
+    def episode(self) -> PlayedEpisode:
+        return PlayedEpisode(
+            np.stack(self.observations),
+            np.array(self._actions),
+            np.array(self._rewards),
+            self._situations,
+            np.array(self._decisive, dtype=bool),
+        )

@@ -6,7 +6,8 @@ step can be compared with what that step really changed in the expectation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -15,25 +16,27 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from torch.distributions import Categorical
 
-from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play
+from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy, play_side_by_side
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.redistribution import Redistributor
 from rudder_lrp.redistribution.metrics import credit_fidelity
 from rudder_lrp.sb3 import RedistributedRewardVecEnv
 
+_SIDE_BY_SIDE = 64  # environments, so that the policy is asked once for all of them
 _NO_CREDIT = 1e-9  # of the payment's spread: below it a step's true credit counts as zero
 
 
-def policy_of(model: BaseAlgorithm) -> Policy:
+def acting(policy: BasePolicy) -> Policy:
     """The policy of an actor-critic algorithm, as it acts in training."""
 
     @torch.no_grad()
     def probabilities(observations: Any) -> Floats:
-        tensors, _ = model.policy.obs_to_tensor(observations)
-        distribution = model.policy.get_distribution(tensors).distribution
+        tensors, _ = policy.obs_to_tensor(observations)
+        distribution = policy.get_distribution(tensors).distribution
         assert isinstance(distribution, Categorical)
         found: Floats = distribution.logits.double().softmax(dim=-1).numpy()
         return found
@@ -104,9 +107,12 @@ def _largest_on_decisive(credits: Sequence[Floats], decisive: Sequence[np.ndarra
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def played_episodes(env: KnowsCredit, policy: Policy, episodes: int, seed: int) -> list[PlayedEpisode]:
-    """Episodes of a policy, from seeds of their own."""
-    return [play(env, policy, seed + number) for number in range(episodes)]
+def played_episodes(env: KnowsCredit, policy: Policy, episodes: int, seed: int) -> Iterator[PlayedEpisode]:
+    """Episodes of a policy, from seeds of their own, played a few dozen at a time."""
+    environments = [copy.deepcopy(env) for _ in range(min(episodes, _SIDE_BY_SIDE))]
+    for at in range(0, episodes, _SIDE_BY_SIDE):
+        seeds = range(seed + at, seed + min(at + _SIDE_BY_SIDE, episodes))
+        yield from play_side_by_side(environments[: len(seeds)], policy, seeds)
 
 
 def true_credits(env: KnowsCredit, policy: Policy, played: Sequence[PlayedEpisode]) -> list[Floats]:
@@ -167,8 +173,8 @@ def credit_truth(
     task = gym.make(env.get_attr("spec")[0].id).unwrapped
     if not hasattr(task, "foresee"):
         return None
-    policy = policy_of(model)
-    played = played_episodes(task, policy, episodes, seed)
+    policy = acting(model.policy)
+    played = list(played_episodes(task, policy, episodes, seed))
     handed, true = handed_credits(redistributor, played, env.online.q), true_credits(task, policy, played)
     bars = {"within_one": within(handed, true, 1.0), "within_two": within(handed, true, 2.0)}
     return replace(compare_credits(handed.credits, true, played), **bars)

@@ -73,7 +73,8 @@ def collect(suite: Suite, task: Task, rows: Sequence[Row], known: KnownSettings)
         seeds, today = suite.seeds_of(task, arm), known.today(task, arm)
         by_settings: dict[str, list[Row]] = {}
         for row in rows:
-            if (row["env"], row["arm"]) == (task.env, arm) and row["seed"] in seeds:
+            same = (row["env"], row["arm"]) == (task.env, arm) and known.of_task(row, task)
+            if same and row["seed"] in seeds:
                 by_settings.setdefault(row["settings"], []).append(row)
         if by_settings:
             table[arm] = by_settings[max(by_settings, key=lambda found: (len(by_settings[found]), found == today))]

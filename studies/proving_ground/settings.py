@@ -18,7 +18,7 @@ from studies.provenance import provenance
 from studies.proving_ground.arms import has_credit
 from studies.proving_ground.suites import Task
 from studies.proving_ground.trials import deep_config
-from studies.results import ResultTable, fingerprint
+from studies.results import ResultTable, Row, fingerprint
 
 Settings = Mapping[str, Any]
 """Options by name; those of a part of it are a mapping again."""
@@ -32,7 +32,7 @@ def settings_of(task: Task, arm: str) -> dict[str, Any]:
 
 def _deep(task: Task, arm: str) -> dict[str, Any]:
     config = deep_config(task, arm, seed=0)
-    budget = ("timesteps", "evaluation_episodes", "evaluate_every")
+    budget = ("timesteps", "evaluation_episodes", "evaluate_every", "lessons")
     settings = asdict(config) | {name: getattr(task, name) for name in budget}
     del settings["seed"]
     if config.credit not in (Credit.LRP, Credit.DIFFERENCE):
@@ -59,6 +59,11 @@ class KnownSettings:
         """Those in the folder of a result table."""
         return cls({row["settings"]: row["options"] for row in _table(table).rows()})
 
+    def of_task(self, row: Row, task: Task) -> bool:
+        """Whether a row is of a task, and not of a longer or shorter one in the same table."""
+        then = self.by_fingerprint.get(row["settings"], {})
+        return "timesteps" not in then or (then["timesteps"] == task.timesteps and _studied(then) == bool(task.lessons))
+
     def today(self, task: Task, arm: str) -> str:
         """The fingerprint of what runs of an arm are made with today."""
         now, default = settings_of(task, arm), settings_of(Task(task.env, timesteps=task.timesteps), arm)
@@ -70,6 +75,10 @@ def remember(table: ResultTable, task: Task, arm: str, known: str) -> None:
     """Keep what a fingerprint stands for, beside a result table."""
     if known not in KnownSettings.beside(table).by_fingerprint:
         _table(table).add([{"settings": known, "options": settings_of(task, arm), **provenance()}])
+
+
+def _studied(then: Settings) -> bool:
+    return bool(then.get("lessons"))
 
 
 def unchanged(then: Settings, now: Settings, default: Settings) -> bool:

@@ -9,6 +9,7 @@ from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
 from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Horizon, chosen
+from studies.proving_ground.lesson_study import LessonStudy
 from studies.results import ResultTable
 
 MAIN_CREDITS = (DEFAULT, "lrp/accumulator", "difference/markov", "oracle")
@@ -58,6 +59,8 @@ class Task:
     of which then counts; 0 for one evaluation after training, with actions as sampled."""
     credit_points: int = 0
     """How often credit is compared with the true one while a deep agent trains."""
+    lessons: LessonStudy | None = None
+    """What is asked, once a deep agent has trained, of predictors fitted to lessons of its own."""
 
     @property
     def name(self) -> str:
@@ -231,6 +234,25 @@ SUITES: dict[str, Suite] = {
         seeds=5,
         first_seed=10,
         cap_seconds=2 * 3600.0,
+    ),
+    "lessons": Suite(
+        tuple(
+            Task(
+                f"rudder_lrp/{name}-v0",
+                arms=("lrp/minimal",),
+                timesteps=timesteps,
+                evaluation_episodes=50,
+                lessons=LessonStudy(counts, ages=(0.25, 0.5, 0.75)),
+            )
+            for name, timesteps, counts in (
+                ("KeyToDoor", 100_000, (150, 600, 2_400, 20_000)),
+                ("Harvest", 30_000, (150, 600, 2_400)),
+            )
+        ),
+        seeds=5,
+        first_seed=10,
+        cap_seconds=2 * 3600.0,
+        table="credit",
     ),
     "horizons": Suite(
         tuple(_looking_ahead(task, horizon, *task.arms) for task in _LATE for horizon in GRID),

@@ -25,6 +25,7 @@ from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth, 
 from studies.proving_ground.curves import thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
+from studies.proving_ground.lesson_study import StudiedPolicies
 from studies.proving_ground.suites import Task
 
 Result = dict[str, Any]
@@ -137,19 +138,24 @@ def _deep(job: Job) -> Result:
     config = deep_config(job.task, job.arm, job.seeds[0])
     evaluations = Evaluations(config, job.task.evaluate_every)
     curves: list[CreditTruthCurve] = []
+    steps = job.task.timesteps or 0
+    studied = [StudiedPolicies(job.task.lessons, steps, config.seed)] if job.task.lessons else []
 
     def watch(config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
         env = credited_environment(model)
         if job.task.credit_points and env is not None:
-            every = (job.task.timesteps or 0) // job.task.credit_points
+            every = steps // job.task.credit_points
             curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
-        return [*curves, *([evaluations] if job.task.evaluate_every else [])]
+        return [*curves, *([evaluations] if job.task.evaluate_every else []), *studied]
+
+    def measure(config: AgentConfig, model: BaseAlgorithm) -> dict[str, Any]:
+        return _credit_of(config, model) | (studied[0].found(model) if studied else {})
 
     result = agents.deep.runs.run(
         config,
-        job.task.timesteps or 0,
+        steps,
         evaluation_episodes=job.task.evaluation_episodes,
-        measure=_credit_of,
+        measure=measure,
         watch=watch,
     )
     return {

@@ -64,7 +64,7 @@ def test_what_is_handed_out_sums_to_the_late_payment_but_for_its_mean_expectatio
     config = AgentConfig("rudder_lrp/KeyToDoor-v0", n_envs=2)
     env = build_agent(config).get_env()
     assert isinstance(env, RedistributedRewardVecEnv)
-    played = played_episodes(KeyToDoor(), upwards, 4, 0)
+    played = list(played_episodes(KeyToDoor(), upwards, 4, 0))
     for trust in (0.0, 0.4, 1.0):
         credits = handed_credits(redistributor_for(config, env), played, trust).credits
         left = [float(one.rewards[-1] - credit.sum()) for one, credit in zip(played, credits, strict=True)]

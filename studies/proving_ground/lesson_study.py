@@ -1,0 +1,133 @@
+"""How credit's error falls with the number of lessons it is learnt from, and grows with the age of their policy.
+
+In the loop a predictor has a few hundred lessons, most of them of policies that are gone. What more of them, or newer
+ones, would be worth says how much of credit's error is theirs, and how much the predictor's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+
+from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy
+from rudder_lrp.episodes.episode import Episode
+from rudder_lrp.episodes.features import TransitionFeatures
+from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.prediction.predictor import ReturnPredictor
+from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.training_config import OFFLINE, TrainingConfig
+from rudder_lrp.redistribution import LRPRedistributor
+from studies.proving_ground.credit_truth import (
+    acting,
+    compare_credits,
+    credited_environment,
+    handed_credits,
+    played_episodes,
+    true_credits,
+)
+
+_JUDGED, _JUDGED_SEED = 200, 20_000  # episodes that no predictor learns from
+_LESSONS_SEED = 1_000_000
+_LESSONS_AN_UPDATE = 4  # at most, so that each of many is seen a few times, too
+
+
+@dataclass(frozen=True)
+class LessonStudy:
+    """How many lessons, of policies how old, a fresh predictor is fitted to."""
+
+    counts: tuple[int, ...]
+    """Numbers of lessons of the policy whose credit is judged."""
+    ages: tuple[float, ...]
+    """How long ago, as shares of the agent's training, the policies were that the lessons are of."""
+    aged: int = 600
+    """Lessons of each age."""
+    training: TrainingConfig = OFFLINE
+    """How they are learnt from; with more updates, where there are more than four lessons for each."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Fits predictors to lessons, and compares their credit with the true one of a policy."""
+
+    task: KnowsCredit
+    played: Sequence[PlayedEpisode]
+    """Episodes of the policy."""
+    true: Sequence[Floats]
+    """Their true credit, `[T]` each."""
+    features: TransitionFeatures
+    """The encoding of the predictors."""
+    training: TrainingConfig
+    """How they learn."""
+    seed: int
+    """Of their weights."""
+
+    def truth_after(self, lessons: Sequence[Lesson]) -> dict[str, float]:
+        """How near the credit comes that a fresh predictor hands out after these lessons, all of it trusted."""
+        predictor = ReturnPredictor(self.features, seed=self.seed)
+        buffer = LessonBuffer(len(lessons), holdout_capacity=len(lessons), seed=self.seed)
+        for lesson in lessons:
+            buffer.add(lesson)
+            predictor.normalizer.update(lesson.features)
+        updates = max(self.training.updates, len(lessons) // _LESSONS_AN_UPDATE)
+        quality = fit(predictor, buffer, replace(self.training, updates=updates))
+        handed = handed_credits(LRPRedistributor(predictor), self.played, trust=1.0)
+        found = compare_credits(handed.credits, self.true, self.played).rounded()
+        return found | {"explained_variance": round(quality.explained_variance, 4)}
+
+    def lessons_of(self, policy: Policy, count: int) -> list[Lesson]:
+        """Episodes of a policy as the predictors see them."""
+        return list(self._encoded(played_episodes(self.task, policy, count, _LESSONS_SEED)))
+
+    def _encoded(self, played: Iterable[PlayedEpisode]) -> Iterator[Lesson]:
+        for one in played:
+            yield Lesson.from_episode(Episode(one.observations, one.actions, one.rewards), self.features)
+
+
+class StudiedPolicies(BaseCallback):
+    """Keeps copies of an agent's policy while it trains, and fits fresh predictors to lessons of them afterwards.
+
+    Args:
+        study: what is asked.
+        timesteps: of the training.
+        seed: of the predictors.
+    """
+
+    def __init__(self, study: LessonStudy, timesteps: int, seed: int) -> None:
+        super().__init__()
+        self.study, self.seed = study, seed
+        self.kept: dict[float, BasePolicy] = {}
+        """By age at the end of the training."""
+        self._steps = {age: round((1.0 - age) * timesteps) for age in study.ages}
+
+    def _on_step(self) -> bool:
+        for age, step in self._steps.items():
+            if age not in self.kept and self.num_timesteps >= step:
+                self.kept[age] = copy.deepcopy(self.model.policy)
+        return True
+
+    def found(self, model: BaseAlgorithm) -> dict[str, Any]:
+        """How near credit comes to the true one of a trained model, by number and by age of lessons, ready for JSON.
+
+        The environment has to know its credit.
+        """
+        env = credited_environment(model)
+        assert env is not None
+        task, policy = gym.make(env.get_attr("spec")[0].id).unwrapped, acting(model.policy)
+        played = list(played_episodes(task, policy, _JUDGED, _JUDGED_SEED))
+        true, features = true_credits(task, policy, played), env.predictor.features
+        judge = Judge(task, played, true, features, self.study.training, self.seed)
+        lessons = judge.lessons_of(policy, max(self.study.counts))
+        return {
+            "by_lessons": [(count, judge.truth_after(lessons[:count])) for count in self.study.counts],
+            "by_age": [
+                (age, judge.truth_after(judge.lessons_of(acting(before), self.study.aged)))
+                for age, before in sorted(self.kept.items())
+            ],
+        }

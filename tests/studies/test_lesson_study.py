@@ -1,0 +1,61 @@
+"""Whether what is said of the number and the age of lessons can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.deep.presets import AgentConfig, build_agent
+from envs import ChargeDischarge
+from envs.true_credit import play, play_side_by_side
+from rudder_lrp.episodes.features import TransitionFeatures
+from rudder_lrp.prediction.training_config import TrainingConfig
+from studies.proving_ground.credit_truth import played_episodes, true_credits
+from studies.proving_ground.lesson_study import Judge, LessonStudy, StudiedPolicies
+
+QUICK = TrainingConfig(updates=150, noise=0.6)
+
+
+def at_random(observations: np.ndarray) -> np.ndarray:
+    return np.full((len(observations), 2), 0.5)
+
+
+def test_episodes_side_by_side_are_those_that_are_played_alone() -> None:
+    alone = [play(ChargeDischarge(10), at_random, seed) for seed in range(5, 75)]
+    together = play_side_by_side([ChargeDischarge(10) for _ in range(3)], at_random, [5, 6, 7])
+    for found in (together, list(played_episodes(ChargeDischarge(10), at_random, 70, 5))):
+        for one, other in zip(found, alone, strict=False):
+            np.testing.assert_array_equal(one.observations, other.observations)
+            np.testing.assert_array_equal(one.actions, other.actions)
+            np.testing.assert_array_equal(one.rewards, other.rewards)
+            assert one.situations == other.situations
+    assert len(together) == 3
+
+
+def test_more_lessons_of_one_policy_bring_credit_nearer_to_its_true_one() -> None:
+    task = ChargeDischarge(10)
+    played = list(played_episodes(task, at_random, 60, 0))
+    features = TransitionFeatures(task.observation_space, task.action_space)
+    judge = Judge(task, played, true_credits(task, at_random, played), features, QUICK, seed=0)
+    lessons = judge.lessons_of(at_random, 400)
+    few, many = judge.truth_after(lessons[:10]), judge.truth_after(lessons)
+    assert many["error"] < 0.6 * few["error"]
+    assert many["explained_variance"] > max(few["explained_variance"], 0.8)
+
+
+def test_lessons_are_of_the_policies_that_an_agent_had_so_long_before_its_end() -> None:
+    config = AgentConfig("rudder_lrp/ChargeDischarge10-v0", n_envs=2)
+    model = build_agent(config, n_steps=64, batch_size=64)
+    study = LessonStudy((10, 20), ages=(0.5, 1.0), aged=20, training=QUICK)
+    studied, first = StudiedPolicies(study, 512, seed=0), weights(model.policy)
+    model.learn(512, callback=studied)
+    np.testing.assert_array_equal(weights(studied.kept[1.0]), first)
+    assert np.abs(weights(studied.kept[0.5]) - first).max() > 0.0
+    assert np.abs(weights(studied.kept[0.5]) - weights(model.policy)).max() > 0.0
+    found = studied.found(model)
+    assert [count for count, _ in found["by_lessons"]] == [10, 20]
+    assert [age for age, _ in found["by_age"]] == [0.5, 1.0]
+    assert len({truth["error"] for part in found.values() for _, truth in part}) == 4
+
+
+def weights(policy) -> np.ndarray:
+    return np.concatenate([weight.detach().numpy().ravel() for weight in policy.parameters()])
