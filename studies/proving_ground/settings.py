@@ -32,8 +32,9 @@ def settings_of(task: Task, arm: str) -> dict[str, Any]:
 
 def _deep(task: Task, arm: str) -> dict[str, Any]:
     config = deep_config(task, arm, seed=0)
-    budget = ("timesteps", "evaluation_episodes", "evaluate_every", "lessons")
+    budget = ("timesteps", "evaluation_episodes", "evaluate_every")
     settings = asdict(config) | {name: getattr(task, name) for name in budget}
+    settings["lessons"] = task.lessons and asdict(task.lessons)
     del settings["seed"]
     if config.credit not in (Credit.LRP, Credit.DIFFERENCE):
         del settings["redistribution"]
@@ -62,7 +63,8 @@ class KnownSettings:
     def of_task(self, row: Row, task: Task) -> bool:
         """Whether a row is of a task, and not of a longer or shorter one in the same table."""
         then = self.by_fingerprint.get(row["settings"], {})
-        return "timesteps" not in then or (then["timesteps"] == task.timesteps and _studied(then) == bool(task.lessons))
+        studied = bool(then.get("lessons"))
+        return "timesteps" not in then or (then["timesteps"] == task.timesteps and studied == bool(task.lessons))
 
     def today(self, task: Task, arm: str) -> str:
         """The fingerprint of what runs of an arm are made with today."""
@@ -77,10 +79,6 @@ def remember(table: ResultTable, task: Task, arm: str, known: str) -> None:
         _table(table).add([{"settings": known, "options": settings_of(task, arm), **provenance()}])
 
 
-def _studied(then: Settings) -> bool:
-    return bool(then.get("lessons"))
-
-
 def unchanged(then: Settings, now: Settings, default: Settings) -> bool:
     """Whether nothing has changed but for options that are new and at their default."""
     return then.keys() <= now.keys() and all(
@@ -89,7 +87,8 @@ def unchanged(then: Settings, now: Settings, default: Settings) -> bool:
 
 
 def _same(then: Any, now: Any, default: Any) -> bool:
-    return unchanged(then, now, default) if isinstance(now, dict) else bool(then == now)
+    parts = all(isinstance(settings, dict) for settings in (then, now, default))
+    return unchanged(then, now, default) if parts else bool(then == now)
 
 
 def _table(beside: ResultTable) -> ResultTable:

@@ -9,8 +9,14 @@ from envs import ChargeDischarge
 from envs.true_credit import play, play_side_by_side
 from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.prediction.training_config import TrainingConfig
+from studies.provenance import made_with
 from studies.proving_ground.credit_truth import played_episodes, true_credits
+from studies.proving_ground.harness import record
 from studies.proving_ground.lesson_study import Judge, LessonStudy, StudiedPolicies
+from studies.proving_ground.report import suite_tables
+from studies.proving_ground.suites import SUITES
+from studies.proving_ground.trials import Job
+from studies.results import ResultTable
 
 QUICK = TrainingConfig(updates=150, noise=0.6)
 
@@ -55,6 +61,14 @@ def test_lessons_are_of_the_policies_that_an_agent_had_so_long_before_its_end() 
     assert [count for count, _ in found["by_lessons"]] == [10, 20]
     assert [age for age, _ in found["by_age"]] == [0.5, 1.0]
     assert len({truth["error"] for part in found.values() for _, truth in part}) == 4
+
+
+def test_a_study_s_runs_are_kept_beside_longer_ones_of_the_same_task_and_told_apart(tmp_path) -> None:
+    table, tasks = ResultTable(tmp_path / "credit.jsonl"), (SUITES["lessons"].tasks[0], SUITES["credit"].tasks[0])
+    for at, task in enumerate(tasks):
+        record(table, Job(task, "lrp/minimal", (10,)), {10: {"status": "finished", "error": at, **made_with()}})
+    found = {name: suite_tables(name, tmp_path) for name in ("lessons", "credit")}
+    assert [[run["error"] for run in runs["lrp/minimal"]] for ((_, runs),) in found.values()] == [[0], [1]]
 
 
 def weights(policy) -> np.ndarray:
