@@ -20,10 +20,8 @@ Two more constraints go with any of them: gates that see `h` alone, and a cell i
 
 from __future__ import annotations
 
-import math
 from enum import IntEnum, StrEnum
-from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -154,18 +152,6 @@ def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
     return i, f, g, o
 
 
-def cell_gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the cell state is made of, for all steps at once, on a structure without recurrent cell input.
-
-    From the inputs `[B, T, F]` and the hidden states before them `[B, T, H]`; returns `(i, f, g)`, each `[B, T, H]`.
-    """
-    hidden = lstm.hidden_size
-    W, U, b = LayerWeights.of(lstm)
-    z = nn.functional.linear(inputs, W[: 3 * hidden], b[: 3 * hidden])
-    gates = (z[..., : 2 * hidden] + previous_h @ U[: 2 * hidden].T).sigmoid()
-    return gates[..., :hidden], gates[..., hidden:], z[..., 2 * hidden :].tanh()
-
-
 def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Tensor:
     """Scan `c_t = f_t c_{t-1} + written_t` over time, `[T, B, H]` to `[T + 1, B, H]` with the initial row first."""
     rows = out.unbind(0)
@@ -173,75 +159,6 @@ def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Ten
     for t, (new, kept) in enumerate(zip(written.unbind(0), f.unbind(0), strict=True)):
         torch.addcmul(new, kept, rows[t], out=rows[t + 1])
     return out
-
-
-def scan(f: Tensor, written: Tensor) -> Tensor:
-    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each; differentiable."""
-    return cast(Tensor, _Scan.apply(f, written))  # type: ignore[no-untyped-call]
-
-
-class _Scan(torch.autograd.Function):
-    """The gradient of a scan is a scan back in time: `dL/dwritten_t = dL/dc_t + f_{t+1} dL/dwritten_{t+1}`."""
-
-    @staticmethod
-    def forward(context: Any, f: Tensor, written: Tensor) -> Tensor:
-        c = _in_blocks(f, written)
-        context.save_for_backward(f, c)
-        return c
-
-    @staticmethod
-    def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor, Tensor]:
-        f, c = context.saved_tensors
-        later = torch.cat([f[:, 1:], torch.zeros_like(f[:, :1])], dim=1)
-        of_written = _in_blocks(later, of_outputs[0], back=True)
-        of_f = torch.zeros_like(f)
-        torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
-        return of_f, of_written
-
-
-def _in_blocks(f: Tensor, written: Tensor, back: bool = False) -> Tensor:
-    """Scan blocks of about sqrt(T) steps side by side, then join them one after the other; `back` in time if asked for.
-
-    Only products of gates occur: nothing overflows.
-    """
-    steps = f.shape[1]
-    size = math.isqrt(max(steps - 1, 0)) + 1
-    # `passed` is the gates at first, and then how much of what stood before its block a step still has.
-    blocks, passed = (_split(whole, size) for whole in (written, f))
-    within, along = list(range(size)), list(range(blocks.shape[1]))
-    if back:
-        within.reverse()
-        along.reverse()
-    for before, step in pairwise(within):
-        blocks[:, :, step].addcmul_(passed[:, :, step], blocks[:, :, before])
-        passed[:, :, step].mul_(passed[:, :, before])
-    for before, block in pairwise(along):
-        blocks[:, block].addcmul_(passed[:, block], blocks[:, before, within[-1]][:, None])
-    return blocks.flatten(1, 2)[:, :steps]
-
-
-def _split(whole: Tensor, size: int) -> Tensor:
-    """A copy of `[B, T, H]` in blocks `[B, N, size, H]`, zeros behind it."""
-    blocks = -(-whole.shape[1] // size)
-    padded = whole.new_zeros(len(whole), blocks * size, whole.shape[2])
-    padded[:, : whole.shape[1]] = whole
-    return padded.view(len(whole), blocks, size, -1)
-
-
-def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
-    """Hidden states of a minimal LSTM over `[B, T, F]`, from zeros, `[B, T, H]`: two products and one scan."""
-    W, _, b = LayerWeights.of(lstm)
-    i, f, g, o = nn.functional.linear(inputs, W, b).split(lstm.hidden_size, dim=-1)
-    c = scan(f.sigmoid(), i.sigmoid() * g.tanh())
-    return cast(Tensor, o.sigmoid() * c.tanh())
-
-
-def written(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
-    """What an accumulator adds to its cells, `i_t g_t` from `[B, T, F]`, `[B, T, H]`."""
-    W, _, b = LayerWeights.of(lstm)
-    i, _, g, _ = gate_rows(lstm.hidden_size)
-    opened, entering = (nn.functional.linear(inputs, W[rows], b[rows]) for rows in (i, g))
-    return opened.sigmoid() * entering.tanh()
 
 
 _PINNED: dict[Structure, tuple[Gate, ...]] = {

@@ -8,7 +8,7 @@ order=1
 for capability in default avx2 native; do
   echo "ATEN_CPU_CAPABILITY=$capability, order $order"
   if [ "$capability" = native ]; then unset ATEN_CPU_CAPABILITY; else export ATEN_CPU_CAPABILITY=$capability; fi
-  PYTHONHASHSEED=$order python -m pytest -n 2 -m "not slow" --randomly-seed=$order \
+  PYTHONHASHSEED=$order python -m pytest -n 2 --dist loadgroup -m "not slow" --randomly-seed=$order \
     -W error -W ignore::DeprecationWarning -W "ignore:Converting a tensor with requires_grad"
   order=$((order + 1))
 done

@@ -8,4 +8,4 @@ ruff check .
 mypy
 lint-imports
 mkdocs build --strict --quiet --site-dir "$(mktemp -d)"
-python -m pytest -n 2 -m "not slow" --cov --cov-fail-under=95
+python -m pytest -n 2 --dist loadgroup -m "not slow" --cov --cov-fail-under=95

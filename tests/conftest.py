@@ -22,14 +22,21 @@ settings.load_profile("no deadline")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NUMERICS = ("tests/lrp/", "tests/test_lstm.py")
+_LONG_IN_THE_MAKING = {"built", "compared", "program", "trained"}  # fixtures that a module shares
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of formulas are a tier of their own; `--cov` alone counts what the tests of the named rooms reach."""
+    """Tests of formulas are a tier of their own; `--cov` alone counts what the tests of the named rooms reach.
+
+    What takes long to make is made once: the tests that share it run on one worker, with `--dist loadgroup`.
+    """
     counted = _covered() if getattr(config.option, "cov_source", None) == [True] else ("",)
     for item in items:
         if item.nodeid.startswith(_NUMERICS):
             item.add_marker(pytest.mark.numerics)
+        for shared in _LONG_IN_THE_MAKING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(shared))
         if not item.nodeid.startswith(counted):
             item.add_marker(pytest.mark.no_cover)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rudder_lrp.lrp.sequences import padding
-from rudder_lrp.lstm import Gate, LayerWeights, Structure, constrain_, gate_rows, scan, structure_of
+from rudder_lrp.lstm import Gate, LayerWeights, Structure, constrain_, gate_rows, structure_of
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -96,17 +96,3 @@ def test_pre_activations_of_all_steps_follow_from_the_hidden_states() -> None:
         assert weights.recurrent_rows() == 16
         weights.U[gate_rows(4)[Gate.O]] = 0.0
         assert weights.recurrent_rows() == 12
-
-
-@pytest.mark.parametrize("steps", [1, 2, 37])
-def test_the_scan_and_its_gradient_equal_those_of_the_loop(steps) -> None:
-    f = torch.rand(2, steps, 3, dtype=torch.float64, requires_grad=True)
-    written = torch.randn(2, steps, 3, dtype=torch.float64, requires_grad=True)
-    cells = [torch.zeros(2, 3, dtype=torch.float64)]
-    for t in range(steps):
-        cells.append(f[:, t] * cells[-1] + written[:, t])
-    loop, fast = torch.stack(cells[1:], 1), scan(f, written)
-    weight = torch.randn_like(loop)
-    torch.testing.assert_close(fast, loop, rtol=0, atol=1e-12)
-    for one, two in zip(*(torch.autograd.grad(c, (f, written), weight) for c in (fast, loop)), strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-12)

@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
-from rudder_lrp.lstm import Structure, cell_gates, constrain_, gate_rows, minimal_states, scan, written
+from rudder_lrp.lstm import Structure, constrain_, gate_rows
+from rudder_lrp.prediction.cells import cell_gates, minimal_states, scan, written
 from rudder_lrp.prediction.clock import MOST_FREQUENCIES, Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
 from rudder_lrp.prediction.torch_mode import plain_torch

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rudder_lrp.episodes.episode import Array
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
@@ -70,12 +70,12 @@ def losses(predictor: ReturnPredictor, batch: LessonBatch, target: Target, heads
     targets = _normalised(predictor, target.of(batch)).to(states.dtype).to(states.device)
     lengths = batch.lengths.to(states.device)
     mask = valid_steps(lengths, targets.shape[1])
-    found = {}
-    for head in heads:
-        read = predictor.heads[head]
-        bias = cast(Tensor, read.bias)
-        found[head] = _losses(read(states), bias, targets[..., None], mask[..., None], lengths)
-    return found
+    # All heads at once: they are small, and most of the time would go into the calls.
+    weight, bias = (torch.cat([getattr(predictor.heads[head], name) for head in heads]) for name in ("weight", "bias"))
+    predictions = nn.functional.linear(states, weight, bias)
+    of_all = _losses(predictions, bias, targets[..., None], mask[..., None], lengths)
+    by_head = zip(*(part.split(predictor.members, dim=1) for part in of_all), strict=True)
+    return dict(zip(heads, map(Losses._make, by_head), strict=True))
 
 
 def _normalised(predictor: ReturnPredictor, values: Tensor) -> Tensor:
@@ -84,11 +84,11 @@ def _normalised(predictor: ReturnPredictor, values: Tensor) -> Tensor:
 
 def _losses(predictions: Tensor, bias: Tensor, targets: Tensor, mask: Tensor, lengths: Tensor) -> Losses:
     errors = predictions - targets
-    squared = errors.square()
-    along = (squared * mask).sum(dim=1) / lengths[:, None]
+    last = last_valid(errors, lengths)
+    along = (errors.square() * mask).sum(dim=1) / lengths[:, None]
     changes = torch.diff(predictions, dim=1, prepend=bias.expand(len(predictions), 1, -1))
     variation = (changes.abs() * mask).sum(dim=1)
-    return Losses(last_valid(squared, lengths), along, last_valid(errors, lengths), variation)
+    return Losses(last.square(), along, last, variation)
 
 
 class Quality(NamedTuple):

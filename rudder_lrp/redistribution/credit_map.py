@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rudder_lrp.lstm import Gate, LayerWeights, scan
+from rudder_lrp.lstm import Gate, LayerWeights
+from rudder_lrp.prediction.cells import scan
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution.attributed import AttributionRedistributor
 from rudder_lrp.redistribution.base import PredictorRedistributor

@@ -1,0 +1,140 @@
+"""What a predictor's cells hold after each step of an episode, differentiable: gates, scans, hidden states.
+
+Where the gates see the inputs alone no step waits for another; the other structures run in the fused kernel, and what
+it does not return is computed again. See `rudder_lrp.lstm`.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from rudder_lrp.lstm import LayerWeights, gate_rows
+
+
+def cell_gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the cell state is made of, for all steps at once, on a structure without recurrent cell input.
+
+    From the inputs `[B, T, F]` and the hidden states before them `[B, T, H]`; returns `(i, f, g)`, each `[B, T, H]`.
+    """
+    hidden = lstm.hidden_size
+    W, U, b = LayerWeights.of(lstm)
+    z = nn.functional.linear(inputs, W[: 3 * hidden], b[: 3 * hidden])
+    gates = (z[..., : 2 * hidden] + previous_h @ U[: 2 * hidden].T).sigmoid()
+    return gates[..., :hidden], gates[..., hidden:], z[..., 2 * hidden :].tanh()
+
+
+def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """Hidden states of a minimal LSTM over `[B, T, F]`, from zeros, `[B, T, H]`: two products and one scan."""
+    W, _, b = LayerWeights.of(lstm)
+    return cast(Tensor, _Minimal.apply(inputs, W, b))  # type: ignore[no-untyped-call]
+
+
+class _Minimal(torch.autograd.Function):
+    """Written out, for the cells are few and small, and most of the time would go into the calls in between."""
+
+    @staticmethod
+    def forward(context: Any, inputs: Tensor, W: Tensor, b: Tensor) -> Tensor:
+        hidden = len(b) // 4
+        gates = torch.addmm(b, inputs.flatten(0, 1), W.T).view(*inputs.shape[:2], -1)
+        gates[..., : 2 * hidden].sigmoid_()
+        gates[..., 2 * hidden : 3 * hidden].tanh_()
+        gates[..., 3 * hidden :].sigmoid_()
+        i, f, g, o = gates.split(hidden, dim=-1)
+        c = _in_blocks(f, i * g)
+        shown = c.tanh()
+        context.save_for_backward(inputs, W, gates, c, shown)
+        states: Tensor = o * shown
+        return states
+
+    @staticmethod
+    def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        inputs, W, gates, c, shown = context.saved_tensors
+        hidden = c.shape[-1]
+        i, f, g, o = gates.split(hidden, dim=-1)
+        slopes = torch.addcmul(gates, gates, gates, value=-1.0)  # of the sigmoid, s (1 - s)
+        slopes[..., 2 * hidden : 3 * hidden] = 1.0 - g * g
+        of_c = of_outputs[0] * o
+        of_c.addcmul_(of_c * shown, shown, value=-1.0)
+        of_written = _in_blocks(_following(f), of_c, back=True)
+        factors = torch.empty_like(gates)
+        of_i, of_f, of_g, of_o = factors.split(hidden, dim=-1)
+        torch.mul(of_written, g, out=of_i)
+        torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
+        of_f[:, 0] = 0.0
+        torch.mul(of_written, i, out=of_g)
+        torch.mul(of_outputs[0], shown, out=of_o)
+        of_rows = slopes.mul_(factors).flatten(0, 1)
+        of_inputs = (of_rows @ W).view_as(inputs) if context.needs_input_grad[0] else None
+        return of_inputs, of_rows.T @ inputs.flatten(0, 1), of_rows.sum(dim=0)
+
+
+def written(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
+    """What an accumulator adds to its cells, `i_t g_t` from `[B, T, F]`, `[B, T, H]`."""
+    W, _, b = LayerWeights.of(lstm)
+    i, _, g, _ = gate_rows(lstm.hidden_size)
+    opened, entering = (nn.functional.linear(inputs, W[rows], b[rows]) for rows in (i, g))
+    return opened.sigmoid() * entering.tanh()
+
+
+def scan(f: Tensor, written: Tensor) -> Tensor:
+    """`c_t = f_t c_{t-1} + written_t` from `c_0 = 0` for all steps, `[B, T, H]` each; differentiable."""
+    return cast(Tensor, _Scan.apply(f, written))  # type: ignore[no-untyped-call]
+
+
+class _Scan(torch.autograd.Function):
+    """The gradient of a scan is a scan back in time: `dL/dwritten_t = dL/dc_t + f_{t+1} dL/dwritten_{t+1}`."""
+
+    @staticmethod
+    def forward(context: Any, f: Tensor, written: Tensor) -> Tensor:
+        c = _in_blocks(f, written)
+        context.save_for_backward(f, c)
+        return c
+
+    @staticmethod
+    def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        f, c = context.saved_tensors
+        of_written = _in_blocks(_following(f), of_outputs[0], back=True)
+        of_f = torch.zeros_like(f)
+        torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
+        return of_f, of_written
+
+
+def _in_blocks(f: Tensor, written: Tensor, back: bool = False) -> Tensor:
+    """Scan blocks of about sqrt(T) steps side by side, then join them one after the other; `back` in time if asked for.
+
+    Only products of gates occur: nothing overflows.
+    """
+    steps = f.shape[1]
+    size = math.isqrt(max(steps - 1, 0)) + 1
+    # `passed` is the gates at first, and then how much of what stood before its block a step still has.
+    blocks, passed = (_split(whole, size) for whole in (written, f))
+    within, along = list(range(size)), list(range(blocks.shape[1]))
+    if back:
+        within.reverse()
+        along.reverse()
+    rows, shares = blocks.unbind(2), passed.unbind(2)
+    for before, step in pairwise(within):
+        rows[step].addcmul_(shares[step], rows[before])
+        shares[step].mul_(shares[before])
+    wholes, shares = blocks.unbind(1), passed.unbind(1)
+    for before, block in pairwise(along):
+        wholes[block].addcmul_(shares[block], wholes[before][:, within[-1], None])
+    return blocks.flatten(1, 2)[:, :steps]
+
+
+def _following(f: Tensor) -> Tensor:
+    """The gate of the step after each, `[B, T, H]`; shut after the last."""
+    return torch.cat([f[:, 1:], torch.zeros_like(f[:, :1])], dim=1)
+
+
+def _split(whole: Tensor, size: int) -> Tensor:
+    """A copy of `[B, T, H]` in blocks `[B, N, size, H]`, zeros behind it."""
+    blocks = -(-whole.shape[1] // size)
+    padded = whole.new_zeros(len(whole), blocks * size, whole.shape[2])
+    padded[:, : whole.shape[1]] = whole
+    return padded.view(len(whole), blocks, size, -1)
