@@ -16,6 +16,7 @@ from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.horizon_report import best_horizons, horizons_tried
+from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
 from studies.proving_ground.arms import TABULAR_RIVALS
 from studies.proving_ground.deep_report import ways
@@ -210,6 +211,7 @@ PAGES = {
             "deep agents": deep_agents,
             "cost": costs,
             "true credit": true_credit,
+            "lessons and their age": lessons_and_their_age,
             "learning times": learning_times,
         },
         {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rudder_lrp.cli.explain import Explain, _of_run
 from rudder_lrp.cli.main import main
 from rudder_lrp.cli.saving import saved_model
 from tests.cli.running import STEPS, finished, interrupted
@@ -125,3 +126,12 @@ def test_a_run_that_has_saved_nothing_has_no_model_to_go_on_from(tmp_path) -> No
     assert saved_model(tmp_path) is None
     (tmp_path / "model.zip").touch()
     assert saved_model(tmp_path) == tmp_path / "model.zip"
+
+
+def test_a_run_is_explained_with_its_own_files_but_for_those_that_are_named(trained) -> None:
+    folder, _, _ = trained
+    own = _of_run(Explain(run=folder))
+    assert (own.predictor, own.model) == (folder / "predictor.safetensors", str(folder / "model.zip"))
+    assert (own.env, own.algo) == (STEPS, "PPO")
+    named = _of_run(Explain(run=folder, model="other.zip", predictor=Path("other.safetensors")))
+    assert (named.predictor, named.model) == (Path("other.safetensors"), "other.zip")
