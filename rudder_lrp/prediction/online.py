@@ -37,12 +37,9 @@ class OnlineConfig:
     """One round of training."""
     train_every: int = 2048
     """Environment steps between two rounds, at least."""
-    growth: float = 2.0
-    """No round before there are so many times the lessons of the last one, while few are kept: until then a round would
-    learn little else."""
-    renewal: float = 1.0 / 3.0
-    """A round as soon as so large a share of the lessons that can be kept is new: what they say of the policy is out of
-    date as soon as it has changed."""
+    growth: float = 1.3
+    """No round before there are so many times the lessons of the last one, or all that are kept are new: until then a
+    round would learn little else."""
     min_lessons: int = 32
     """No training before there are so many."""
     gated: bool = True
@@ -52,7 +49,6 @@ class OnlineConfig:
 
     def __post_init__(self) -> None:
         check_numbers(self, whole=("train_every",), real=("growth",), least=1)
-        check_numbers(self, real=("renewal",))
         check_numbers(self, whole=("min_lessons",), least=2)
 
 
@@ -131,8 +127,7 @@ class OnlinePredictor:
         self.quality = self.trainer.train(self.lessons)
         self.version += 1
         seen = self.lessons.seen
-        renewed = math.ceil(self.config.renewal * self.lessons.capacity)
-        self._next_lessons = min(math.ceil(self.config.growth * seen), seen + renewed)
+        self._next_lessons = min(math.ceil(self.config.growth * seen), seen + self.lessons.capacity)
         return True
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

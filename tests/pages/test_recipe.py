@@ -37,6 +37,8 @@ def test_the_trainings_of_the_table_are_those_of_the_code(column: int) -> None:
 def test_the_lessons_and_cells_of_the_table_are_those_of_the_code() -> None:
     assert str(ON_POLICY.lesson_capacity) in ROWS["lessons"][0]
     assert str(REPLAYED.lesson_capacity) in ROWS["lessons"][1]
+    assert f"{ON_POLICY.growth:g} times as many lessons" in ROWS["rounds"][0]
+    assert f"every {REPLAYED.train_every} steps" in ROWS["rounds"][1]
     assert f"{ON_POLICY.members} members of {ON_POLICY.hidden_size // ON_POLICY.members}" in ROWS["cells"][0]
     assert ON_POLICY.structure.value in ROWS["cells"][0]
     assert f"{REPLAYED.hidden_size} in one {REPLAYED.structure.value}" in ROWS["cells"][1]
