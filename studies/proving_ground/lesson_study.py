@@ -35,6 +35,7 @@ from studies.proving_ground.credit_truth import (
 
 _JUDGED, _JUDGED_SEED = 200, 20_000  # episodes that no predictor learns from
 _LESSONS_SEED = 1_000_000
+_LEFT_OUT = ("true_", "within_")  # the same for all predictors, and of error bars, which are not asked for
 _LESSONS_AN_UPDATE = 4  # at most, so that each of many is seen a few times, too
 
 
@@ -78,7 +79,8 @@ class Judge:
         updates = max(self.training.updates, len(lessons) // _LESSONS_AN_UPDATE)
         quality = fit(predictor, buffer, replace(self.training, updates=updates))
         handed = handed_credits(LRPRedistributor(predictor), self.played, trust=1.0)
-        found = compare_credits(handed.credits, self.true, self.played).rounded()
+        compared = compare_credits(handed.credits, self.true, self.played).rounded()
+        found = {name: value for name, value in compared.items() if not name.startswith(_LEFT_OUT)}
         return found | {"explained_variance": round(quality.explained_variance, 4)}
 
     def lessons_of(self, policy: Policy, count: int) -> list[Lesson]:
