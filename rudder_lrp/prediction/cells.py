@@ -31,46 +31,9 @@ def cell_gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tenso
 def minimal_states(lstm: nn.LSTM, inputs: Tensor) -> Tensor:
     """Hidden states of a minimal LSTM over `[B, T, F]`, from zeros, `[B, T, H]`: two products and one scan."""
     W, _, b = LayerWeights.of(lstm)
-    return cast(Tensor, _Minimal.apply(inputs, W, b))  # type: ignore[no-untyped-call]
-
-
-class _Minimal(torch.autograd.Function):
-    """Written out, for the cells are few and small, and most of the time would go into the calls in between."""
-
-    @staticmethod
-    def forward(context: Any, inputs: Tensor, W: Tensor, b: Tensor) -> Tensor:
-        hidden = len(b) // 4
-        gates = torch.addmm(b, inputs.flatten(0, 1), W.T).view(*inputs.shape[:2], -1)
-        gates[..., : 2 * hidden].sigmoid_()
-        gates[..., 2 * hidden : 3 * hidden].tanh_()
-        gates[..., 3 * hidden :].sigmoid_()
-        i, f, g, o = gates.split(hidden, dim=-1)
-        c = _in_blocks(f, i * g)
-        shown = c.tanh()
-        context.save_for_backward(inputs, W, gates, c, shown)
-        states: Tensor = o * shown
-        return states
-
-    @staticmethod
-    def backward(context: Any, *of_outputs: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        inputs, W, gates, c, shown = context.saved_tensors
-        hidden = c.shape[-1]
-        i, f, g, o = gates.split(hidden, dim=-1)
-        slopes = torch.addcmul(gates, gates, gates, value=-1.0)  # of the sigmoid, s (1 - s)
-        slopes[..., 2 * hidden : 3 * hidden] = 1.0 - g * g
-        of_c = of_outputs[0] * o
-        of_c.addcmul_(of_c * shown, shown, value=-1.0)
-        of_written = _in_blocks(_following(f), of_c, back=True)
-        factors = torch.empty_like(gates)
-        of_i, of_f, of_g, of_o = factors.split(hidden, dim=-1)
-        torch.mul(of_written, g, out=of_i)
-        torch.mul(of_written[:, 1:], c[:, :-1], out=of_f[:, 1:])
-        of_f[:, 0] = 0.0
-        torch.mul(of_written, i, out=of_g)
-        torch.mul(of_outputs[0], shown, out=of_o)
-        of_rows = slopes.mul_(factors).flatten(0, 1)
-        of_inputs = (of_rows @ W).view_as(inputs) if context.needs_input_grad[0] else None
-        return of_inputs, of_rows.T @ inputs.flatten(0, 1), of_rows.sum(dim=0)
+    i, f, g, o = nn.functional.linear(inputs, W, b).split(lstm.hidden_size, dim=-1)
+    c = scan(f.sigmoid(), i.sigmoid() * g.tanh())
+    return cast(Tensor, o.sigmoid() * c.tanh())
 
 
 def written(lstm: nn.LSTM, inputs: Tensor) -> Tensor:

@@ -188,6 +188,21 @@ def _mean(of_heads: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(of_heads)).mean(dim=0)
 
 
+def gathered(predictor: ReturnPredictor, lessons: Sequence[Lesson], seed: int = 0) -> LessonBuffer:
+    """A buffer that keeps all of these lessons, every fifth of them held out; the normalisation learns of them.
+
+    Args:
+        predictor: whose normalisation of the features they update.
+        lessons: all there are.
+        seed: of what is held out, and of the draws.
+    """
+    buffer = LessonBuffer(max(len(lessons), 2), holdout_capacity=max(len(lessons), 1), seed=seed)
+    for lesson in lessons:
+        buffer.add(lesson)
+        predictor.normalizer.update(lesson.features)
+    return buffer
+
+
 @plain_torch()
 def fit(
     predictor: ReturnPredictor,
@@ -202,9 +217,5 @@ def fit(
         ValueError: if all lessons have the same return.
     """
     if not isinstance(lessons, LessonBuffer):
-        buffer = LessonBuffer(capacity=max(len(lessons), 2), holdout_capacity=max(len(lessons), 1))
-        for episode in lessons:
-            buffer.add(lesson := Lesson.from_episode(episode, predictor.features))
-            predictor.normalizer.update(lesson.features)
-        lessons = buffer
+        lessons = gathered(predictor, [Lesson.from_episode(episode, predictor.features) for episode in lessons])
     return Trainer(predictor, config or OFFLINE).train(lessons)

@@ -121,6 +121,11 @@ def true_credits(env: KnowsCredit, policy: Policy, played: Sequence[PlayedEpisod
     return [foreseen.credit(one.situations, float(one.rewards[-1])) for one in played]
 
 
+def as_agents_see(played: PlayedEpisode) -> Episode:
+    """The episode, without what is known of it."""
+    return Episode(played.observations, played.actions, played.rewards)
+
+
 class Handed(NamedTuple):
     """What the agent is handed for what is paid late, `[T]` each, and how sure that is."""
 
@@ -133,7 +138,7 @@ class Handed(NamedTuple):
 
 def handed_credits(redistributor: Redistributor, played: Sequence[PlayedEpisode], trust: float) -> Handed:
     """What is handed out for episodes by a redistribution that is trusted so far."""
-    lessons = redistributor.lessons([Episode(p.observations, p.actions, p.rewards) for p in played])
+    lessons = redistributor.lessons(list(map(as_agents_see, played)))
     late = [np.append(np.zeros(len(one) - 1), one.rewards[-1]) for one in lessons]
     redistributed, deviations = redistributor.redistribute(lessons, return_uncertainty=True)
     moved = [new - lesson.paid for new, lesson in zip(redistributed, lessons, strict=True)]
@@ -160,6 +165,11 @@ def credited_environment(model: BaseAlgorithm) -> RedistributedRewardVecEnv | No
     return None if env is None else unwrap_vec_wrapper(env, RedistributedRewardVecEnv)
 
 
+def task_of(env: RedistributedRewardVecEnv) -> Any:
+    """What a model plays, anew and without wrappers."""
+    return gym.make(env.get_attr("spec")[0].id).unwrapped
+
+
 def credit_truth(
     model: BaseAlgorithm, redistributor: Redistributor, episodes: int = 100, seed: int = 20_000
 ) -> CreditTruth | None:
@@ -170,7 +180,7 @@ def credit_truth(
     env = credited_environment(model)
     if env is None:
         return None
-    task = gym.make(env.get_attr("spec")[0].id).unwrapped
+    task = task_of(env)
     if not hasattr(task, "foresee"):
         return None
     policy = acting(model.policy)

@@ -7,29 +7,29 @@ ones, would be worth says how much of credit's error is theirs, and how much the
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import gymnasium as gym
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 
 from envs.true_credit import Floats, KnowsCredit, PlayedEpisode, Policy
-from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.episodes.features import TransitionFeatures
-from rudder_lrp.episodes.lessons import Lesson, LessonBuffer
+from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.predictor import ReturnPredictor
-from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.training import fit, gathered
 from rudder_lrp.prediction.training_config import OFFLINE, TrainingConfig
 from rudder_lrp.redistribution import LRPRedistributor
 from studies.proving_ground.credit_truth import (
     acting,
+    as_agents_see,
     compare_credits,
     credited_environment,
     handed_credits,
     played_episodes,
+    task_of,
     true_credits,
 )
 
@@ -72,12 +72,9 @@ class Judge:
     def truth_after(self, lessons: Sequence[Lesson]) -> dict[str, float]:
         """How near the credit comes that a fresh predictor hands out after these lessons, all of it trusted."""
         predictor = ReturnPredictor(self.features, seed=self.seed)
-        buffer = LessonBuffer(len(lessons), holdout_capacity=len(lessons), seed=self.seed)
-        for lesson in lessons:
-            buffer.add(lesson)
-            predictor.normalizer.update(lesson.features)
         updates = max(self.training.updates, len(lessons) // _LESSONS_AN_UPDATE)
-        quality = fit(predictor, buffer, replace(self.training, updates=updates))
+        training = replace(self.training, updates=updates)
+        quality = fit(predictor, gathered(predictor, lessons, self.seed), training)
         handed = handed_credits(LRPRedistributor(predictor), self.played, trust=1.0)
         compared = compare_credits(handed.credits, self.true, self.played).rounded()
         found = {name: value for name, value in compared.items() if not name.startswith(_LEFT_OUT)}
@@ -85,11 +82,8 @@ class Judge:
 
     def lessons_of(self, policy: Policy, count: int) -> list[Lesson]:
         """Episodes of a policy as the predictors see them."""
-        return list(self._encoded(played_episodes(self.task, policy, count, _LESSONS_SEED)))
-
-    def _encoded(self, played: Iterable[PlayedEpisode]) -> Iterator[Lesson]:
-        for one in played:
-            yield Lesson.from_episode(Episode(one.observations, one.actions, one.rewards), self.features)
+        played = played_episodes(self.task, policy, count, _LESSONS_SEED)
+        return [Lesson.from_episode(as_agents_see(one), self.features) for one in played]
 
 
 class StudiedPolicies(BaseCallback):
@@ -121,7 +115,7 @@ class StudiedPolicies(BaseCallback):
         """
         env = credited_environment(model)
         assert env is not None
-        task, policy = gym.make(env.get_attr("spec")[0].id).unwrapped, acting(model.policy)
+        task, policy = task_of(env), acting(model.policy)
         played = list(played_episodes(task, policy, _JUDGED, _JUDGED_SEED))
         true, features = true_credits(task, policy, played), env.predictor.features
         judge = Judge(task, played, true, features, self.study.training, self.seed)

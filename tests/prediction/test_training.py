@@ -90,6 +90,20 @@ def test_the_losses_are_means_of_squares_over_valid_steps_only(target, values) -
     torch.testing.assert_close(errors.variation[1, 0].detach(), change)
 
 
+def test_heads_that_are_judged_together_err_as_each_does_alone() -> None:
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor.rescale_(0.0, 1.0)
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(t, len(predictor.features))).astype(np.float32) for t in (2, 5)]
+    batch = LessonBatch.collate([Lesson(features, np.ones(len(features))) for features in rows])
+    together = losses(predictor, batch, Target.LAST, list(Head))
+    assert list(together) == list(Head)
+    for head, errors in together.items():
+        alone = losses(predictor, batch, Target.LAST, [head])[head]
+        torch.testing.assert_close(errors, alone)
+    assert (together[Head.OUTLOOK].last != together[Head.SHARE].last).all()
+
+
 def test_equal_returns_are_refused_with_a_remedy() -> None:
     rng = np.random.default_rng(0)
     episodes = [make_episode(rng, 4, np.ones(4)) for _ in range(10)]

@@ -28,24 +28,31 @@ def at_random(observations: np.ndarray) -> np.ndarray:
 def test_episodes_side_by_side_are_those_that_are_played_alone() -> None:
     alone = [play(ChargeDischarge(10), at_random, seed) for seed in range(5, 75)]
     together = play_side_by_side([ChargeDischarge(10) for _ in range(3)], at_random, [5, 6, 7])
-    for found in (together, list(played_episodes(ChargeDischarge(10), at_random, 70, 5))):
+    in_chunks = list(played_episodes(ChargeDischarge(10), at_random, 70, 5))
+    assert [len(together), len(in_chunks)] == [3, 70]
+    for found in (together, in_chunks):
         for one, other in zip(found, alone, strict=False):
             np.testing.assert_array_equal(one.observations, other.observations)
             np.testing.assert_array_equal(one.actions, other.actions)
             np.testing.assert_array_equal(one.rewards, other.rewards)
             assert one.situations == other.situations
-    assert len(together) == 3
 
 
 def test_more_lessons_of_one_policy_bring_credit_nearer_to_its_true_one() -> None:
     task = ChargeDischarge(10)
     played = list(played_episodes(task, at_random, 60, 0))
     features = TransitionFeatures(task.observation_space, task.action_space)
-    judge = Judge(task, played, true_credits(task, at_random, played), features, QUICK, seed=0)
-    lessons = judge.lessons_of(at_random, 400)
-    few, many = judge.truth_after(lessons[:10]), judge.truth_after(lessons)
-    assert many["error"] < 0.6 * few["error"]
-    assert many["explained_variance"] > max(few["explained_variance"], 0.8)
+    true = true_credits(task, at_random, played)
+    judges = [Judge(task, played, true, features, QUICK, seed) for seed in range(3)]
+    lessons = judges[0].lessons_of(at_random, 400)
+    few, many = ([judge.truth_after(lessons[:count]) for judge in judges] for count in (10, 400))
+    print(few, many)
+    assert mean(many, "error") < 0.6 * mean(few, "error")
+    assert mean(many, "explained_variance") > max(mean(few, "explained_variance"), 0.8)
+
+
+def mean(truths: list[dict[str, float]], name: str) -> float:
+    return float(np.mean([truth[name] for truth in truths]))
 
 
 def test_lessons_are_of_the_policies_that_an_agent_had_so_long_before_its_end() -> None:
