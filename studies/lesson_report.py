@@ -12,6 +12,7 @@ from studies.proving_ground.suites import Task
 from studies.results import Row
 
 _MEASURED = {
+    "error_last": "with the residual at the last step",
     "squared_error": "squared error",
     "correlation": "correlation",
     "credit_without_cause": "credit without cause",
@@ -36,7 +37,8 @@ def _learnt_from(task: Task, runs: Sequence[Row]) -> Iterator[tuple[str, Truths]
     steps, study = task.timesteps, task.lessons
     assert steps is not None
     assert study is not None
-    yield f"the loop, {steps:,} steps", [run for run in runs if "error" in run]
+    of_loop = [run["in_hindsight"] for run in runs if "in_hindsight" in run]
+    yield f"the loop, {steps:,} steps, in hindsight", of_loop
     for key, said in (("by_lessons", "{:,} lessons"), ("by_age", f"{study.aged} of {{:,.0f}} steps before")):
         for at in range(max((len(run[key]) for run in runs if key in run), default=0)):
             points = [run[key][at] for run in runs if key in run]

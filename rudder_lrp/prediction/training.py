@@ -16,7 +16,7 @@ from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Losses, Quality, differ, evaluate, losses, moments
 from rudder_lrp.prediction.subsets import Subsets
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.prediction.training_config import OFFLINE, Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig, offline
 
 _OUTLOOK_TRUSTED = 0.5  # from which on the outlook's changes are more than noise, if they say anything at all:
 _LEAST_FORESEEN = 0.05  # explained variance along the way
@@ -213,9 +213,15 @@ def fit(
 
     Episodes update the normalisation of the features first.
 
+    Args:
+        predictor: trained in place.
+        lessons: all there are.
+        config: how they are learnt from; as suits their number, unless given.
+
     Raises:
         ValueError: if all lessons have the same return.
     """
     if not isinstance(lessons, LessonBuffer):
         lessons = gathered(predictor, [Lesson.from_episode(episode, predictor.features) for episode in lessons])
-    return Trainer(predictor, config or OFFLINE).train(lessons)
+    number = len(lessons.training) + len(lessons.held_out)
+    return Trainer(predictor, config or offline(number)).train(lessons)

@@ -51,7 +51,8 @@ class TrainingConfig:
     learning_rate: float = 1e-2
     """Of Adam; where it falls, the first one."""
     weight_decay: float = 5e-4
-    """L2: what a few lessons say of hundreds of features has to be held back. `OFFLINE` has four times as much."""
+    """L2: what a few lessons say of hundreds of features has to be held back. `offline` has four times as much
+    for a few, and less for many."""
     predicts: Predicts = Predicts.BOTH
     """What a step's credit is: outlook, share, or both, whichever the lessons bear out."""
     along_weight: float = 8.0
@@ -96,5 +97,19 @@ class TrainingConfig:
 DEFAULT_TRAINING = TrainingConfig()
 """One round of a predictor that learns on the way, on-policy."""
 
-OFFLINE = TrainingConfig(updates=1000, weight_decay=2e-3, noise=0.6)
-"""Lessons that are all there is and all of one policy, and are explained themselves when they have been learnt from."""
+_FEW = 200  # lessons
+
+
+def offline(lessons: int, updates: int = 1000) -> TrainingConfig:
+    """For lessons that are all there is and all of one policy, and are explained themselves when they have been learnt.
+
+    What holds few lessons back from being learnt by heart, decay and noise, would hold many back from saying what they
+    know: what is assumed beforehand weighs as much as so many lessons do, and is divided by how many there are (MacKay
+    1992). The noise acts like a decay of its own with the square of its deviation (Bishop 1995).
+
+    Args:
+        lessons: how many there are, held-out ones included.
+        updates: at least; with more than twice as many lessons, half as many as there are.
+    """
+    share = min(1.0, _FEW / max(lessons, 1))
+    return TrainingConfig(updates=max(updates, lessons // 2), weight_decay=2e-3 * share, noise=0.6 * share**0.5)

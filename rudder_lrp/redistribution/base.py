@@ -27,16 +27,34 @@ class Residual(StrEnum):
     """Which steps take what the contributions leave of the true return."""
 
     LAST = "last"
-    """The last step."""
+    """The last step: all that can be said while an episode runs, and what agents learn from."""
     SPREAD = "spread"
     """All steps alike."""
+    DOUBT = "doubt"
+    """Each step in proportion to the variance of its contribution among the predictor's members; the last one, where
+    they do not differ. That is what the return, once it is known, says of contributions that were estimated apart from
+    each other: the expectation of normal variables, given their sum. Nearer to the true credit of finished episodes;
+    but what came as a surprise late is then earned early, and agents were not better off with it."""
 
 
-def place_residual(contributions: Rewards, episode_return: float, residual: Residual) -> Rewards:
-    """Complete the contributions `[T]` of one episode to rewards that sum to its return."""
+def place_residual(
+    contributions: Rewards, episode_return: float, residual: Residual, deviation: Rewards | None = None
+) -> Rewards:
+    """Complete the contributions `[T]` of one episode to rewards that sum to its return.
+
+    Args:
+        contributions: what each step earns so far.
+        episode_return: what is to be the sum.
+        residual: which steps take what is left.
+        deviation: standard deviation of each contribution, `[T]`; none are in doubt, where there is none.
+    """
     rewards = contributions.astype(np.float64)
+    left = episode_return - rewards.sum()
     if residual is Residual.SPREAD:
-        rewards += (episode_return - rewards.sum()) / len(rewards)
+        rewards += left / len(rewards)
+    elif residual is Residual.DOUBT and deviation is not None and (largest := deviation.max()) > 0.0:
+        variance = (deviation / largest) ** 2
+        rewards += left * variance / variance.sum()
     rewards[-1] += episode_return - rewards.sum()
     return rewards
 
@@ -146,14 +164,14 @@ class Redistributor(ABC):
         contributions = self.contributions(batch.features, batch.lengths).double()
         deviation = self.deviation(batch.features, batch.lengths)
         handed = shrunk(contributions, deviation).numpy()
-        if self.residual is Residual.LAST:
+        if self.residual is not Residual.SPREAD:
             handed[:, 0] += self.expected_return
+        apart = [row[: len(lesson)] for row, lesson in zip(deviation.numpy(), lessons, strict=True)]
         rewards = [
-            place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual)
-            for row, lesson in zip(handed, lessons, strict=True)
+            place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual, doubt)
+            for row, lesson, doubt in zip(handed, lessons, apart, strict=True)
         ]
-        bars = CALIBRATION * deviation.numpy()
-        return rewards, [row[: len(lesson)] for row, lesson in zip(bars, lessons, strict=True)]
+        return rewards, [CALIBRATION * doubt for doubt in apart]
 
 
 class PredictorRedistributor(Redistributor):

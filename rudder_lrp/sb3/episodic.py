@@ -118,9 +118,9 @@ class EpisodicCredit:
                 "keeps would depend on policies of the past; build the wrapper with the config REPLAYED, and a "
                 "training of your own with predicts='share'"
             )
-        if self.redistributor is not None and self.redistributor.residual is Residual.LAST:
+        if self.redistributor is not None and self.redistributor.residual is not Residual.SPREAD:
             logger.warning(
-                "what the redistributor cannot tell goes to the last step of an episode and what was expected to its "
+                "what the redistributor cannot tell goes to single steps of an episode and what was expected to its "
                 "first, and a critic that learns from replay would have to guess both; build it with residual='spread'"
             )
 

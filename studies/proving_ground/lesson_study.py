@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -20,8 +20,8 @@ from rudder_lrp.episodes.features import TransitionFeatures
 from rudder_lrp.episodes.lessons import Lesson
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.training import fit, gathered
-from rudder_lrp.prediction.training_config import OFFLINE, TrainingConfig
-from rudder_lrp.redistribution import LRPRedistributor
+from rudder_lrp.prediction.training_config import offline
+from rudder_lrp.redistribution import LRPRedistributor, Residual
 from studies.proving_ground.credit_truth import (
     acting,
     as_agents_see,
@@ -36,7 +36,6 @@ from studies.proving_ground.credit_truth import (
 _JUDGED, _JUDGED_SEED = 200, 20_000  # episodes that no predictor learns from
 _LESSONS_SEED = 1_000_000
 _LEFT_OUT = ("true_", "within_")  # the same for all predictors, and of error bars, which are not asked for
-_LESSONS_AN_UPDATE = 4  # at most, so that each of many is seen a few times, too
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class LessonStudy:
     """How long ago, as shares of the agent's training, the policies were that the lessons are of."""
     aged: int = 600
     """Lessons of each age."""
-    training: TrainingConfig = OFFLINE
-    """How they are learnt from; with more updates, where there are more than four lessons for each."""
+    updates: int = 1000
+    """Of each predictor, at least; see `rudder_lrp.prediction.training_config.offline`."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +63,30 @@ class Judge:
     """Their true credit, `[T]` each."""
     features: TransitionFeatures
     """The encoding of the predictors."""
-    training: TrainingConfig
-    """How they learn."""
+    updates: int
+    """Of each predictor, at least."""
     seed: int
     """Of their weights."""
 
     def truth_after(self, lessons: Sequence[Lesson]) -> dict[str, float]:
         """How near the credit comes that a fresh predictor hands out after these lessons, all of it trusted."""
         predictor = ReturnPredictor(self.features, seed=self.seed)
-        updates = max(self.training.updates, len(lessons) // _LESSONS_AN_UPDATE)
-        training = replace(self.training, updates=updates)
+        training = offline(len(lessons), self.updates)
         quality = fit(predictor, gathered(predictor, lessons, self.seed), training)
-        handed = handed_credits(LRPRedistributor(predictor), self.played, trust=1.0)
-        compared = compare_credits(handed.credits, self.true, self.played).rounded()
-        found = {name: value for name, value in compared.items() if not name.startswith(_LEFT_OUT)}
-        return found | {"explained_variance": round(quality.explained_variance, 4)}
+        return self.truth_of(predictor) | {"explained_variance": round(quality.explained_variance, 4)}
+
+    def truth_of(self, predictor: ReturnPredictor) -> dict[str, float]:
+        """How near a predictor's credit comes, all of it trusted, what is left of the return handed out by doubt.
+
+        Beside it, as `error_last`, the error where the last step takes what is left.
+        """
+        by_doubt, last = (self._compared(predictor, residual) for residual in (Residual.DOUBT, Residual.LAST))
+        found = {name: value for name, value in by_doubt.items() if not name.startswith(_LEFT_OUT)}
+        return found | {"error_last": last["error"]}
+
+    def _compared(self, predictor: ReturnPredictor, residual: Residual) -> dict[str, float]:
+        handed = handed_credits(LRPRedistributor(predictor, residual), self.played, trust=1.0)
+        return compare_credits(handed.credits, self.true, self.played).rounded()
 
     def lessons_of(self, policy: Policy, count: int) -> list[Lesson]:
         """Episodes of a policy as the predictors see them."""
@@ -111,6 +119,8 @@ class StudiedPolicies(BaseCallback):
     def found(self, model: BaseAlgorithm) -> dict[str, Any]:
         """How near credit comes to the true one of a trained model, by number and by age of lessons, ready for JSON.
 
+        `in_hindsight` is that of the model's own predictor.
+
         The environment has to know its credit.
         """
         env = credited_environment(model)
@@ -118,9 +128,10 @@ class StudiedPolicies(BaseCallback):
         task, policy = task_of(env), acting(model.policy)
         played = list(played_episodes(task, policy, _JUDGED, _JUDGED_SEED))
         true, features = true_credits(task, policy, played), env.predictor.features
-        judge = Judge(task, played, true, features, self.study.training, self.seed)
+        judge = Judge(task, played, true, features, self.study.updates, self.seed)
         lessons = judge.lessons_of(policy, max(self.study.counts))
         return {
+            "in_hindsight": judge.truth_of(env.predictor),
             "by_lessons": [(count, judge.truth_after(lessons[:count])) for count in self.study.counts],
             "by_age": [
                 (age, judge.truth_after(judge.lessons_of(acting(before), self.study.aged)))

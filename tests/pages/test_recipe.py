@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rudder_lrp.prediction.training_config import OFFLINE, TrainingConfig
+from rudder_lrp.prediction.training_config import TrainingConfig, offline
 from rudder_lrp.redistribution.config import ON_POLICY, REPLAYED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "credit.md").read_text()
@@ -15,7 +15,7 @@ ROWS = {
     for line in PAGE.splitlines()
     if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 5
 }
-TRAININGS = (ON_POLICY.training, REPLAYED.training, OFFLINE)
+TRAININGS = (ON_POLICY.training, REPLAYED.training, offline(200))
 
 
 def told_of(training: TrainingConfig) -> dict[str, str]:

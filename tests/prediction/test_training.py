@@ -14,7 +14,7 @@ from rudder_lrp.prediction.denormals import are_flushed
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
 from rudder_lrp.prediction.quality import Products, Quality, Target, differ, evaluate, losses, moments, slope
 from rudder_lrp.prediction.training import Trainer, fit
-from rudder_lrp.prediction.training_config import OFFLINE, Predicts, TrainingConfig
+from rudder_lrp.prediction.training_config import Predicts, TrainingConfig, offline
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor
 from tests.conftest import SPACES, make_episode
 
@@ -39,7 +39,7 @@ def _earned_at_step_three(seed: int, noise: float) -> float:
         rewards[-1] = actions[3] % 2
         episodes.append(Episode(observations, actions, rewards))
     predictor = ReturnPredictor.for_spaces(spaces.Box(-np.inf, np.inf, (6,)), spaces.Discrete(4), seed=seed)
-    fit(predictor, episodes, replace(OFFLINE, updates=200, noise=noise))
+    fit(predictor, episodes, replace(offline(len(episodes)), updates=200, noise=noise))
     earned = np.array([rewards[3] for rewards in LRPRedistributor(predictor).redistribute(episodes)])
     paid = np.array([episode.rewards[-1] > 0.0 for episode in episodes])
     return float(earned[paid].mean() - earned[~paid].mean())
@@ -49,6 +49,23 @@ def test_with_noise_lessons_are_not_known_by_their_first_steps() -> None:
     # Six seeds earn 0.20 to 0.50 with noise, and 0.05 to 0.17 without: there the first step tells a lesson from others.
     with_noise, without = ([_earned_at_step_three(seed, noise) for seed in range(3)] for noise in (0.6, 0.0))
     assert np.median(with_noise) > 2.0 * max(np.median(without), 0.05)
+
+
+def test_what_holds_few_lessons_back_gives_way_to_what_many_say() -> None:
+    few, enough, many = map(offline, (2, 200, 20_000))
+    assert few == enough
+    assert [enough.weight_decay / many.weight_decay, enough.noise**2 / many.noise**2] == pytest.approx([100.0, 100.0])
+    assert [enough.updates, many.updates, offline(20_000, 30_000).updates] == [1000, 10_000, 30_000]
+
+
+def test_lessons_that_are_all_there_is_are_learnt_from_as_suits_their_number() -> None:
+    rng = np.random.default_rng(0)
+    for count in (12, 300):
+        episodes = [make_episode(rng, 3) for _ in range(count)]
+        own, chosen = (ReturnPredictor.for_spaces(*SPACES, hidden_size=4) for _ in range(2))
+        fit(own, episodes)
+        fit(chosen, episodes, offline(count))
+        torch.testing.assert_close(own.state_dict(), chosen.state_dict(), rtol=0.0, atol=0.0)
 
 
 def test_noise_is_drawn_by_the_predictor_s_seed_alone() -> None:

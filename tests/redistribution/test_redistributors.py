@@ -187,9 +187,38 @@ def test_what_is_left_goes_to_the_last_step_or_to_all_alike() -> None:
     assert known.tolist() == [1.0, -2.0, 4.0]
 
 
+def test_what_is_left_goes_by_the_variance_of_what_is_in_doubt() -> None:
+    known, doubt = np.array([1.0, -2.0, 4.0]), np.array([2.0, 1.0, 0.0])
+    assert place_residual(known, 8.0, Residual.DOUBT, doubt).tolist() == [5.0, -1.0, 4.0]
+    assert place_residual(known, 8.0, Residual.DOUBT, 1e-200 * doubt).tolist() == [5.0, -1.0, 4.0]
+    for sure in (None, np.zeros(3)):
+        assert place_residual(known, 8.0, Residual.DOUBT, sure).tolist() == [1.0, -2.0, 9.0]
+
+
+def test_what_is_left_is_where_a_sum_that_is_known_says_that_normal_variables_are() -> None:
+    rng = np.random.default_rng(0)
+    mean, deviation = np.array([1.0, -2.0, 4.0]), np.array([0.5, 2.0, 1.0])
+    drawn = mean + deviation * rng.normal(size=(400_000, 3))
+    near = np.abs(drawn.sum(axis=1) - 5.0) < 0.05
+    expected = place_residual(mean, 5.0, Residual.DOUBT, deviation)
+    np.testing.assert_allclose(drawn[near].mean(axis=0), expected, atol=0.05)
+
+
+def test_in_hindsight_doubt_moves_what_is_left_and_nothing_else() -> None:
+    episode = make_episode(np.random.default_rng(0), 10)
+    (last,), (deviation,) = build(DifferenceRedistributor, Structure.MARKOV).redistribute(
+        [episode], return_uncertainty=True
+    )
+    (doubt,) = build(DifferenceRedistributor, Structure.MARKOV, residual="doubt").redistribute([episode])
+    left = (doubt - last)[:-1].sum() / (deviation[:-1] ** 2).sum()
+    np.testing.assert_allclose((doubt - last)[:-1], left * deviation[:-1] ** 2, rtol=1e-9)
+    assert abs(left) > 0.0
+
+
 def test_of_what_nobody_knows_each_step_earns_what_it_was_paid_and_the_residual_its_part() -> None:
     lesson = Lesson(np.zeros((4, 9), np.float32), np.array([1.0, 0.0, -2.0, 8.0]))
-    for residual, expected in (("last", [1.0, 0.0, -2.0, 8.0]), ("spread", [3.0, 2.0, 0.0, 2.0])):
+    at_the_end = [1.0, 0.0, -2.0, 8.0]
+    for residual, expected in (("last", at_the_end), ("doubt", at_the_end), ("spread", [3.0, 2.0, 0.0, 2.0])):
         assert (
             build(DifferenceRedistributor, Structure.LEAKY, residual=residual).unexplained(lesson).tolist() == expected
         )
@@ -213,7 +242,7 @@ def test_an_unknown_residual_placement_is_refused() -> None:
         build(DifferenceRedistributor, Structure.MARKOV, residual="middle")
 
 
-@pytest.mark.parametrize("residual", ["last", "spread"])
+@pytest.mark.parametrize("residual", list(Residual))
 def test_what_is_not_trusted_is_unexplained(residual) -> None:
     rng = np.random.default_rng(0)
     redistributor = build(DifferenceRedistributor, Structure.MARKOV, residual=residual)

@@ -8,7 +8,6 @@ from agents.deep.presets import AgentConfig, build_agent
 from envs import ChargeDischarge
 from envs.true_credit import play, play_side_by_side
 from rudder_lrp.episodes.features import TransitionFeatures
-from rudder_lrp.prediction.training_config import TrainingConfig
 from studies.provenance import made_with
 from studies.proving_ground.credit_truth import played_episodes, true_credits
 from studies.proving_ground.harness import record
@@ -18,7 +17,7 @@ from studies.proving_ground.suites import SUITES
 from studies.proving_ground.trials import Job
 from studies.results import ResultTable
 
-QUICK = TrainingConfig(updates=150, noise=0.6)
+QUICK = 150  # updates
 
 
 def at_random(observations: np.ndarray) -> np.ndarray:
@@ -46,7 +45,6 @@ def test_more_lessons_of_one_policy_bring_credit_nearer_to_its_true_one() -> Non
     judges = [Judge(task, played, true, features, QUICK, seed) for seed in range(3)]
     lessons = judges[0].lessons_of(at_random, 400)
     few, many = ([judge.truth_after(lessons[:count]) for judge in judges] for count in (10, 400))
-    print(few, many)
     assert mean(many, "error") < 0.6 * mean(few, "error")
     assert mean(many, "explained_variance") > max(mean(few, "explained_variance"), 0.8)
 
@@ -58,7 +56,7 @@ def mean(truths: list[dict[str, float]], name: str) -> float:
 def test_lessons_are_of_the_policies_that_an_agent_had_so_long_before_its_end() -> None:
     config = AgentConfig("rudder_lrp/ChargeDischarge10-v0", n_envs=2)
     model = build_agent(config, n_steps=64, batch_size=64)
-    study = LessonStudy((10, 20), ages=(0.5, 1.0), aged=20, training=QUICK)
+    study = LessonStudy((10, 20), ages=(0.5, 1.0), aged=20, updates=QUICK)
     studied, first = StudiedPolicies(study, 512, seed=0), weights(model.policy)
     model.learn(512, callback=studied)
     np.testing.assert_array_equal(weights(studied.kept[1.0]), first)
@@ -67,7 +65,8 @@ def test_lessons_are_of_the_policies_that_an_agent_had_so_long_before_its_end() 
     found = studied.found(model)
     assert [count for count, _ in found["by_lessons"]] == [10, 20]
     assert [age for age, _ in found["by_age"]] == [0.5, 1.0]
-    assert len({truth["error"] for part in found.values() for _, truth in part}) == 4
+    truths = [truth for part in ("by_lessons", "by_age") for _, truth in found[part]] + [found["in_hindsight"]]
+    assert len({truth["error"] for truth in truths}) == len({truth["error_last"] for truth in truths}) == 5
 
 
 def test_a_study_s_runs_are_kept_beside_longer_ones_of_the_same_task_and_told_apart(tmp_path) -> None:
