@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from rudder_lrp.episodes.features import Encoding, RunningNormalizer, TransitionFeatures
 from rudder_lrp.lstm import Structure, constrain_, gate_rows
 from rudder_lrp.prediction.cells import cell_gates, minimal_states, scan, written
-from rudder_lrp.prediction.clock import MOST_FREQUENCIES, Clock
+from rudder_lrp.prediction.clock import Clock
 from rudder_lrp.prediction.encoder import FeatureEncoder
+from rudder_lrp.prediction.predictor_file import KIND, check_made_for, check_values, shape_of
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.storage import DamagedFileError, check_count, check_tensors, read_tensors, write_tensors
+from rudder_lrp.storage import DamagedFileError, check_tensors, read_tensors, write_tensors
 
-_KIND = "return predictor 4"
-
-_LARGEST_WEIGHT, _LARGEST_SCALE = 1e6, 1e37  # what is larger was not learnt, and overflows in float32
 _LONGEST_MEMORY = 200  # steps, at first; training may lengthen it
 
 
@@ -278,7 +276,7 @@ class ReturnPredictor(nn.Module):
             "observation_space": repr(self.features.observation_space),
             "action_space": repr(self.features.action_space),
         }
-        return write_tensors(path, self.state_dict(), _KIND, header)
+        return write_tensors(path, self.state_dict(), KIND, header)
 
     @classmethod
     def load(
@@ -291,37 +289,15 @@ class ReturnPredictor(nn.Module):
             DamagedFileError: if the file is not as it was written, or says what cannot be.
             ValueError: if the file is of another kind or version, or made for other spaces.
         """
-        tensors, header = read_tensors(path, _KIND)
-        for name, space in (("observation_space", observation_space), ("action_space", action_space)):
-            if header.get(name) != repr(space):
-                raise ValueError(
-                    f"the predictor at {path} was made for {name} {header.get(name)}, not for {space!r}; "
-                    "load it with the environment it was trained on, or train a new one"
-                )
-        cells = check_count(path, header, "hidden_size", least=1)
-        if "readout.weight" not in tensors or tensors["readout.weight"].shape != (1, cells):
-            raise DamagedFileError(f"{path} has no readout of the {cells} cells it names; restore it or train anew")
-        members, clock = (
-            check_count(path, header, "members", least=1),
-            check_count(path, header, "clock", most=MOST_FREQUENCIES),
-        )
+        tensors, header = read_tensors(path, KIND)
+        check_made_for(path, header, observation_space, action_space)
+        cells, members, clock = shape_of(path, header, tensors)
         try:
             features = TransitionFeatures(observation_space, action_space, header.get("encoding", ""))
             predictor = cls(features, header.get("structure", ""), cells, members, clock)
         except ValueError as error:
             raise DamagedFileError(f"the header of {path} is damaged: {error}; restore it or train anew") from error
         check_tensors(path, tensors, predictor.state_dict())
-        if (
-            not 0.0 <= tensors["return_scale"] <= 1e25
-            or abs(tensors["return_mean"]) > 1e25
-            or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0
-        ):
-            raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
-        if not 0 <= tensors["reading"] < len(Head):
-            raise DamagedFileError(f"{path}: 'reading' names no head; restore it or train anew")
-        weights = dict(predictor.named_parameters())
-        for name, value in tensors.items():
-            if float(value.double().abs().max()) > (_LARGEST_WEIGHT if name in weights else _LARGEST_SCALE):
-                raise DamagedFileError(f"{path}: {name!r} is beyond what predictions can be made of; restore it")
+        check_values(path, tensors, heads=len(Head), weights=dict(predictor.named_parameters()))
         predictor.load_state_dict(tensors)
         return predictor
