@@ -17,8 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 from rudder_lrp.attribution.base import captum_attr
 from rudder_lrp.lrp import LRP, ModelLedger
-from rudder_lrp.lrp.checks import check_model_inputs, unwrapped
 from rudder_lrp.lrp.evaluation import evaluating
+from rudder_lrp.lrp.model_checks import check_model_inputs, unwrapped
 
 _BY_UNIT = {"FeatureAblation", "ShapleyValueSampling", "ShapleyValues", "Lime", "KernelShap", "FeaturePermutation"}
 """Methods that switch units off, numbered by a mask: whole steps unless said otherwise."""

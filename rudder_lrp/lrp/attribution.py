@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rudder_lrp.lrp import checks
+from rudder_lrp.lrp import checks, model_checks
 from rudder_lrp.lrp.composite import Choice, Composite, Place
 from rudder_lrp.lrp.ledger import Ledger, ModelLedger
 from rudder_lrp.lrp.model import ModelLRP, ModelTarget
@@ -91,7 +91,7 @@ class LRP(Generic[Account]):
             raise ValueError(f"eps must be > 0 and reads 'hidden' or 'cell', got {eps} and {reads!r}; change them")
         gate = checks.check_rule("rule", rule, GATE_RULES)
         if isinstance(model, nn.Module):
-            model = checks.unwrapped(model)
+            model = model_checks.unwrapped(model)
         self.model = model
         self.rules = Rules(gate, checks.check_rule("linear", linear, LINEAR_RULES), eps, conserve)
         self._recurrent: RecurrentLRP | None = None
@@ -102,7 +102,7 @@ class LRP(Generic[Account]):
         else:
             linear_rule = None if linear == "epsilon" else linear
             cell = reads if reads == "cell" else None
-            checks.check_whole_model(model, readout)
+            model_checks.check_whole_model(model, readout)
             checks.refuse_options("a whole model", linear=linear_rule, encoder=encoder, conserve=conserve, reads=cell)
             self._whole = ModelLRP(model, Composite(gate, eps, rules or {}))
 

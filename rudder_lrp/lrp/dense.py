@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rudder_lrp.lrp.checks import unwrapped
+from rudder_lrp.lrp.model_checks import unwrapped
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 
 ELEMENTWISE = (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from rudder_lrp.lrp import checks
+from rudder_lrp.lrp import model_checks
 from rudder_lrp.lrp.composite import Composite
 from rudder_lrp.lrp.evaluation import untouched
 from rudder_lrp.lrp.ledger import ModelLedger
@@ -35,8 +35,8 @@ class ModelLRP:
     """
 
     def __init__(self, model: nn.Module, composite: Composite) -> None:
-        self.model = checks.unwrapped(model)
-        checks.check_precision(self.model)
+        self.model = model_checks.unwrapped(model)
+        model_checks.check_precision(self.model)
         composite.check(self.model)
         self.composite = composite
 
@@ -44,12 +44,12 @@ class ModelLRP:
         self, inputs: Inputs, target: ModelTarget, additional: Any, account: bool, per_feature: bool
     ) -> Inputs | tuple[Inputs, ModelLedger]:
         """Relevance shaped like the inputs, with the ledger on demand; see `LRP.attribute`."""
-        parts = checks.check_model_inputs(self.model, inputs)
+        parts = model_checks.check_model_inputs(self.model, inputs)
         with untouched(self.model):
             recorder = Recorder(Places(self.model), self.composite, OPERATIONS, account)
             values = [Value(part.detach().clone()) for part in parts]
             output, shown = self._run(recorder, inputs, values, additional)
-            relevance = checks.selected(shown, target)
+            relevance = model_checks.selected(shown, target)
             recorder.tape.back(output, relevance, account)
             ledger = recorder.tape.finish(values, len(shown))
         found = _features(recorder, values) if per_feature else [_arrived(value) for value in values]
@@ -65,7 +65,7 @@ class ModelLRP:
         more = additional if isinstance(additional, tuple) else () if additional is None else (additional,)
         with recorder:
             shown = self.model(*given, *more)
-        checks.check_output(shown)
+        model_checks.check_output(shown)
         value = recorder.value(shown)
         if value is None:
             raise ValueError("the output does not depend on the inputs by any way that LRP can follow; check the model")

@@ -8,7 +8,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from rudder_lrp.lrp.checks import check_precision
+from rudder_lrp.lrp.model_checks import check_precision
 
 _MAKE_WEIGHTS = (BasePruningMethod, WeightNorm)  # at each call, from what is trained
 _HARMLESS = (*_MAKE_WEIGHTS, SpectralNorm)
