@@ -29,6 +29,7 @@ def lessons_and_their_age(folder: Path) -> str:
         [task.name, learnt_from, str(len(truths)), _range(truths), *_medians(truths)]
         for task, found in suite_tables("lessons", folder)
         for learnt_from, truths in _learnt_from(task, [run for runs in found.values() for run in runs])
+        if truths
     ]
     return table(["task", "learnt from", "seeds", "squared error / none", *_MEASURED.values()], rows)
 
