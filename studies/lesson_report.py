@@ -38,6 +38,8 @@ def _learnt_from(task: Task, runs: Sequence[Row]) -> Iterator[tuple[str, Truths]
     steps, study = task.timesteps, task.lessons
     assert steps is not None
     assert study is not None
+    # While an episode runs there is no other place for what is left of the return than its last step.
+    yield f"the loop, {steps:,} steps, as handed out", [run | {"error_last": run["error"]} for run in runs]
     of_loop = [run["in_hindsight"] for run in runs if "in_hindsight" in run]
     yield f"the loop, {steps:,} steps, in hindsight", of_loop
     for key, said in (("by_lessons", "{:,} lessons"), ("by_age", f"{study.aged} of {{:,.0f}} steps before")):
