@@ -38,13 +38,13 @@ def _learnt_from(task: Task, runs: Sequence[Row]) -> Iterator[tuple[str, Truths]
     steps, study = task.timesteps, task.lessons
     assert steps is not None
     assert study is not None
+    studied = [run for run in runs if "in_hindsight" in run]
     # While an episode runs there is no other place for what is left of the return than its last step.
-    yield f"the loop, {steps:,} steps, as handed out", [run | {"error_last": run["error"]} for run in runs]
-    of_loop = [run["in_hindsight"] for run in runs if "in_hindsight" in run]
-    yield f"the loop, {steps:,} steps, in hindsight", of_loop
+    yield f"the loop, {steps:,} steps, as handed out", [run | {"error_last": run["error"]} for run in studied]
+    yield f"the loop, {steps:,} steps, in hindsight", [run["in_hindsight"] for run in studied]
     for key, said in (("by_lessons", "{:,} lessons"), ("by_age", f"{study.aged} of {{:,.0f}} steps before")):
-        for at in range(max((len(run[key]) for run in runs if key in run), default=0)):
-            points = [run[key][at] for run in runs if key in run]
+        for at in range(max((len(run[key]) for run in studied), default=0)):
+            points = [run[key][at] for run in studied]
             learnt_from = points[0][0] * (steps if key == "by_age" else 1)
             yield said.format(learnt_from), [truth for _, truth in points]
 

@@ -33,8 +33,8 @@ class Residual(StrEnum):
     DOUBT = "doubt"
     """Each step in proportion to the variance of its contribution among the predictor's members; the last one, where
     they do not differ. That is what the return, once it is known, says of contributions that were estimated apart from
-    each other: the expectation of normal variables, given their sum. Nearer to the true credit of finished episodes;
-    but what came as a surprise late is then earned early, and agents were not better off with it."""
+    each other: the expectation of normal variables, given their sum. Nearer to the true credit of finished episodes
+    (suite `lessons` of the benchmarks); but what came as a surprise late is then earned early, see `docs/credit.md`."""
 
 
 def place_residual(

@@ -217,11 +217,11 @@ def test_a_replay_buffer_says_so_if_the_predictor_foresees_what_the_policy_does(
     assert ("build the wrapper with the config REPLAYED" in caplog.text) is (config is ON_POLICY)
 
 
-@pytest.mark.parametrize("residual", ["last", "spread"])
+@pytest.mark.parametrize("residual", ["last", "doubt", "spread"])
 def test_a_replay_buffer_says_so_if_one_step_gets_what_nobody_can_tell(residual, caplog) -> None:
     env = RedistributedRewardVecEnv(vec_env(1), REPLAYED)
     EpisodicCredit(env, LRPRedistributor(env.predictor, residual)).expect_replay()
-    assert ("build it with residual='spread'" in caplog.text) is (residual == "last")
+    assert ("build it with residual='spread'" in caplog.text) is (residual != "spread")
 
 
 def test_what_replayed_episodes_are_expected_to_return_is_no_single_step_s() -> None:
