@@ -22,7 +22,7 @@ settings.load_profile("no deadline")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NUMERICS = ("tests/lrp/", "tests/test_lstm.py")
-_LONG_IN_THE_MAKING = {"built", "compared", "program", "trained"}  # fixtures that a module shares
+_LONG_IN_THE_MAKING = {"built", "compared", "credited_runs", "program", "trained"}  # fixtures that a module shares
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
