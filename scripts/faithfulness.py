@@ -24,9 +24,11 @@ import tyro
 from studies.faithfulness import tables
 from studies.faithfulness.figures import write_figures
 from studies.faithfulness.study import ArithmeticStudy, SequenceStudy, measure_arithmetic, measure_recipe
+from studies.fingerprints import fingerprint
+from studies.json_lines import Row
 from studies.pages import fill
 from studies.provenance import provenance
-from studies.results import FOLDER, ResultTable, Row, fingerprint
+from studies.results import FOLDER, ResultTable
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from studies.json_lines import Row
 from studies.pages import table
-from studies.results import ResultTable, Row
+from studies.results import ResultTable
 
 AGENTS = {
     "default": "causal LRP, minimal LSTM (default)",

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-_COLORS = 256
+_COLORS = 64
 
 
 def save(figure: Figure, path: Path, dpi: int = 110) -> None:

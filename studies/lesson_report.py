@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from studies.json_lines import Row
 from studies.pages import table
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.suites import Task
-from studies.results import Row
 
 _MEASURED = {
     "error_last": "with the residual at the last step",

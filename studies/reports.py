@@ -16,6 +16,7 @@ from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
 from studies.horizon_report import best_horizons, horizons_tried
+from studies.json_lines import Row
 from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
 from studies.proving_ground.arms import TABULAR_RIVALS
@@ -24,7 +25,7 @@ from studies.proving_ground.report import suite_tables, write_report
 from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, learning_time
 from studies.proving_ground.watch_repair_report import repair_medians
-from studies.results import FOLDER, ResultTable, Row
+from studies.results import FOLDER, ResultTable
 from studies.speed_report import microseconds, on_a_gpu, peaks, range_of_speeds, speeds, times_faster
 
 DEEP_ARMS = {

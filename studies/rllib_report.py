@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from studies.json_lines import Row
 from studies.pages import table
-from studies.results import ResultTable, Row
+from studies.results import ResultTable
 
 _FLOW = {
     "finished episodes": "lessons",

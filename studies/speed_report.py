@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from studies.json_lines import Row
 from studies.pages import table
-from studies.results import ResultTable, Row
+from studies.results import ResultTable
 
 SPEED = "LRP by forward + backward"
 STRUCTURES = ("standard", "markov", "accumulator")

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 Curve = Sequence[Sequence[float]]
 """Points `(x, y)`, x ascending."""
 
+POINTS = 16
+"""The most that are kept of a curve that never rests."""
+
 _DIGITS = 4
+
+
+def evenly(curve: Curve) -> Curve:
+    """At most 16 points of the curve, its ends among them, at equal distances in its order."""
+    kept = np.linspace(0, len(curve) - 1, min(POINTS, len(curve))).round().astype(int)
+    return [curve[at] for at in kept]
 
 
 def thinned(curve: Curve) -> list[list[float]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from envs.finite import Earnings, FiniteModel, values
+from studies.json_lines import Row
 from studies.proving_ground.arms import BASELINES, DEFAULT
 from studies.proving_ground.deep_report import ways
 from studies.proving_ground.suites import Task
@@ -20,7 +21,6 @@ from studies.proving_ground.watch_repair_report import (
     credited_runs,
     median_episodes,
 )
-from studies.results import Row
 
 FIDELITY = 0.8
 """Share of the default's absolute credit that is to lie on decisive steps or beside them."""

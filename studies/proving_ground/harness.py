@@ -12,12 +12,13 @@ from threading import Event
 
 from filelock import FileLock, Timeout
 
+from studies.json_lines import Row
 from studies.provenance import command, commit
 from studies.proving_ground.settings import KnownSettings, remember
 from studies.proving_ground.suites import Suite
 from studies.proving_ground.trials import Job, Result, check, jobs, perform
 from studies.proving_ground.worker import Perform, Status, alike, failed, guarded
-from studies.results import Key, ResultTable, Row
+from studies.results import Key, ResultTable
 
 Ended = tuple[Job, Result]
 """A job with the result of its first seed; all its seeds have the same status."""

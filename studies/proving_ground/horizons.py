@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from studies.results import ResultTable, Row
+from studies.results import ResultTable
 
 
 class Horizon(NamedTuple):
@@ -43,12 +43,12 @@ TABLE = "horizons"
 
 def tried(folder: Path) -> dict[Arm, dict[Horizon, float]]:
     """Mean evaluation over the seeds, by arm and horizon; nothing of what was not run."""
-    options = {row["settings"]: row["options"] for row in _rows(folder, "settings")}
+    table = ResultTable(folder / f"{TABLE}.jsonl")
+    settings = table.fingerprints.known()
     found: dict[Arm, dict[Horizon, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in (row for row in _rows(folder, TABLE) if row["seed"] in SEEDS):
-        horizon = next(
-            horizon for horizon in GRID if list(horizon.algo_kwargs) == options[row["settings"]]["algo_kwargs"]
-        )
+    for row in (row for row in table.rows() if row["seed"] in SEEDS):
+        algorithm = settings[row["settings"]]["algo_kwargs"]
+        horizon = next(horizon for horizon in GRID if list(horizon.algo_kwargs) == algorithm)
         found[row["env"], row["arm"]][horizon].append(row["evaluation"])
     return {arm: {horizon: fmean(runs) for horizon, runs in of_arm.items()} for arm, of_arm in found.items()}
 
@@ -57,7 +57,3 @@ def chosen(folder: Path) -> dict[Arm, Horizon]:
     """The horizon that evaluated best, by arm; only for arms that were tried with all of them."""
     complete = {arm: means for arm, means in tried(folder).items() if len(means) == len(GRID)}
     return {arm: max(means, key=means.__getitem__) for arm, means in complete.items()}
-
-
-def _rows(folder: Path, name: str) -> list[Row]:
-    return ResultTable(folder / f"{name}.jsonl").rows()

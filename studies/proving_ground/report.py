@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
+from studies.json_lines import Row
 from studies.proving_ground.arms import BASELINES, LEARNERS, has_credit
 from studies.proving_ground.deep_report import deep_sections
 from studies.proving_ground.figures import draw_curves, draw_delays
@@ -28,7 +29,7 @@ from studies.proving_ground.tables import (
 )
 from studies.proving_ground.trials import Result
 from studies.proving_ground.watch_repair_report import watch_repair_section
-from studies.results import FOLDER, ResultTable, Row
+from studies.results import FOLDER, ResultTable
 
 FAMILIES = ("TraceBack", "Bomb", "Choice", "ChargeDischarge", "Umbrella")
 """Tasks whose delay is a parameter."""

@@ -1,8 +1,7 @@
 """What a run depends on beside its task, arm and seed: settled when it is made, compared when it is shown.
 
-A table keeps the settings that fingerprints stand for. A run counts as one of today's if all that it was made with is
-so today, and options that came later have their default; so a new option leaves old runs alone, and a changed default
-does not.
+A run counts as one of today's if all that it was made with is so today, and options that came later have their default;
+so a new option leaves old runs alone, and a changed default does not.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from typing import Any
 
 from agents.deep.presets import Credit
 from agents.tabular.credits import CreditConfig
-from studies.provenance import provenance
+from studies.fingerprints import fingerprint
+from studies.json_lines import Row
 from studies.proving_ground.arms import has_credit
 from studies.proving_ground.suites import Task
 from studies.proving_ground.trials import deep_config
-from studies.results import ResultTable, Row, fingerprint
+from studies.results import ResultTable
 
 Settings = Mapping[str, Any]
 """Options by name; those of a part of it are a mapping again."""
@@ -58,7 +58,7 @@ class KnownSettings:
     @classmethod
     def beside(cls, table: ResultTable) -> KnownSettings:
         """Those in the folder of a result table."""
-        return cls({row["settings"]: row["options"] for row in _table(table).rows()})
+        return cls(table.fingerprints.known())
 
     def of_task(self, row: Row, task: Task) -> bool:
         """Whether a row is of a task, and not of a longer or shorter one in the same table."""
@@ -75,8 +75,7 @@ class KnownSettings:
 
 def remember(table: ResultTable, task: Task, arm: str, known: str) -> None:
     """Keep what a fingerprint stands for, beside a result table."""
-    if known not in KnownSettings.beside(table).by_fingerprint:
-        _table(table).add([{"settings": known, "options": settings_of(task, arm), **provenance()}])
+    table.fingerprints.remember({known: settings_of(task, arm)})
 
 
 def unchanged(then: Settings, now: Settings, default: Settings) -> bool:
@@ -89,7 +88,3 @@ def unchanged(then: Settings, now: Settings, default: Settings) -> bool:
 def _same(then: Any, now: Any, default: Any) -> bool:
     parts = all(isinstance(settings, dict) for settings in (then, now, default))
     return unchanged(then, now, default) if parts else bool(then == now)
-
-
-def _table(beside: ResultTable) -> ResultTable:
-    return ResultTable(beside.path.parent / "settings.jsonl")

@@ -22,7 +22,7 @@ from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
 from studies.proving_ground.arms import DEEP, DEEP_RIVALS, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth, credited_environment
-from studies.proving_ground.curves import thinned
+from studies.proving_ground.curves import evenly, thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.lesson_study import StudiedPolicies
@@ -164,7 +164,7 @@ def _deep(job: Job) -> Result:
         "evaluation": round(evaluations.curve[-1][1] if evaluations.curve else result.evaluation, 3),
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
-        "curve": thinned(result.curve),
+        "curve": thinned(evenly(result.curve)),
         **result.measured,
         **({"credit_curve": curves[0].curve} if curves else {}),
         **({"evaluations": thinned(evaluations.curve)} if evaluations.curve else {}),

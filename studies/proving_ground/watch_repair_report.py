@@ -7,8 +7,8 @@ from statistics import median
 
 import numpy as np
 
+from studies.json_lines import Row
 from studies.proving_ground.tables import markdown, number
-from studies.results import Row
 
 GOAL = 1500
 """Episodes; published for RUDDER are 1.9k to 3.8k."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from statistics import fmean, median
 
@@ -79,7 +80,9 @@ def test_what_the_page_says_of_less_variation_holds() -> None:
 
 def test_the_results_are_few_and_small_and_nothing_else_is_large() -> None:
     tables = sorted((ROOT / "results").glob("*.*"))
-    assert {table.suffix for table in tables} <= {".jsonl", ".json"}
-    assert len(tables) <= 12 + 1  # and the settings that they were made with
-    assert sum(table.stat().st_size for table in tables) < 2.6e6
-    assert all(picture.stat().st_size < 1e5 for picture in (ROOT / "docs").rglob("*.png"))
+    assert {table.suffix for table in tables} == {".jsonl"}
+    assert sum(table.stat().st_size for table in tables) < 2.1e6
+    assert all(picture.stat().st_size < 6e4 for picture in (ROOT / "docs").rglob("*.png"))
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True, text=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 5e6

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.fingerprints import Fingerprints
 from studies.provenance import FIELDS
 from studies.proving_ground.horizons import GRID, SEEDS, chosen, tried
 from studies.proving_ground.suites import SUITES, table_of
@@ -17,15 +18,13 @@ KEY = ("LunarLander-v3", "none")
 def written(folder: Path, evaluations: dict[int, dict[int, float]]) -> Path:
     """A table of one arm: evaluations by horizon's number and seed."""
     origin = dict.fromkeys(FIELDS, "-")
-    settings = [
-        {"settings": f"s{at}", "options": {"algo_kwargs": GRID[at].algo_kwargs}, **origin} for at in evaluations
-    ]
+    settings = {f"s{at}": {"algo_kwargs": GRID[at].algo_kwargs} for at in evaluations}
     rows = [
         {"env": KEY[0], "arm": KEY[1], "seed": seed, "settings": f"s{at}", "evaluation": value, **origin}
         for at, of_seed in evaluations.items()
         for seed, value in of_seed.items()
     ]
-    ResultTable(folder / "settings.jsonl").add(settings)
+    Fingerprints(folder).remember(settings)
     ResultTable(folder / "horizons.jsonl").add(rows)
     return folder
 

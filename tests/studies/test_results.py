@@ -9,14 +9,24 @@ from pathlib import Path
 import pytest
 
 from scripts import benchmark_sb3
-from studies.provenance import provenance
-from studies.results import FORMAT, KEYS, ResultTable, Row
+from studies.fingerprints import FILE, Fingerprints, fingerprint
+from studies.json_lines import FORMAT, Row
+from studies.provenance import FIELDS, provenance
+from studies.results import KEYS, ResultTable
 
 MADE = {"command": "python", "commit": "abc", "versions": "python 3", "machine": "2 cores"}
+ORIGIN = fingerprint(MADE)
 
 
 def row(seed: int, **numbers: object) -> Row:
     return {"env": "Choice", "arm": "none", "seed": seed, "settings": "0", **numbers, **MADE}
+
+
+def line(seed: int | None) -> str:
+    """As the file has it."""
+    return json.dumps(
+        {"format": FORMAT, "env": "Choice", "arm": "none", "seed": seed, "settings": "0", "origin": ORIGIN}
+    )
 
 
 def add_ten(path: Path, first: int) -> None:
@@ -35,12 +45,27 @@ def test_rows_come_back_sorted_whole_and_once(table: ResultTable) -> None:
     assert table.rows() == [row(2), row(9), row(10, solved_at=3)]
 
 
+def test_what_many_rows_were_made_with_is_told_once(table: ResultTable) -> None:
+    table.add([row(seed) for seed in range(3)])
+    table.add([row(3) | {"commit": "def"}])
+    assert "abc" not in table.path.read_text()
+    assert sorted(origin["commit"] for origin in table.fingerprints.known().values()) == ["abc", "def"]
+    assert [found["commit"] for found in table.rows()] == ["abc"] * 3 + ["def"]
+
+
+def test_what_a_fingerprint_stands_for_stays(table: ResultTable) -> None:
+    table.fingerprints.remember({"0": {"algo": "PPO"}})
+    table.fingerprints.remember({"0": {"algo": "SAC"}, "1": {"algo": "DQN"}})
+    assert table.fingerprints.known() == {"0": {"algo": "PPO"}, "1": {"algo": "DQN"}}
+
+
 def test_the_same_runs_make_the_same_file_in_whatever_order_they_end(tmp_path: Path) -> None:
     one, other = ResultTable(tmp_path / "a" / "deep.jsonl"), ResultTable(tmp_path / "b" / "deep.jsonl")
     for seed in (0, 1, 2):
         one.add([row(seed)])
         other.add([row(2 - seed)])
-    assert one.path.read_bytes() == other.path.read_bytes()
+    for first, second in ((one.path, other.path), (one.fingerprints.path, other.fingerprints.path)):
+        assert first.read_bytes() == second.read_bytes()
 
 
 def test_processes_that_write_at_once_lose_no_row(table: ResultTable) -> None:
@@ -69,12 +94,14 @@ def test_what_could_not_be_measured_is_left_out(table: ResultTable) -> None:
         ("<<<<<<< HEAD", "line 2, is damaged"),
         ("[1]", "line 2, is damaged"),
         ("", "line 2, is damaged"),
-        (json.dumps({"format": 1, **row(1)}), "line 2, has format 1, this code reads 2; give another results folder"),
+        (line(1).replace(str(FORMAT), "2", 1), f"line 2, has format 2, this code reads {FORMAT}; give another results"),
         (json.dumps(row(1)), "line 2, has format None"),
-        (json.dumps({"format": FORMAT, **row(1), "seed": None}), "line 2, is damaged or of another study .no 'seed'."),
-        (json.dumps({"format": FORMAT, "agent": "a", "seed": 0, **MADE}), "another study .no 'env'."),
-        (json.dumps({"format": FORMAT, **row(1)})[:-40], "line 2, is damaged"),
-        (json.dumps({"format": FORMAT, **row(0)}), "line 2, repeats the run of an earlier line"),
+        (line(None), "line 2, is damaged or of another study .no 'seed'."),
+        (json.dumps({"format": FORMAT, "agent": "a", "seed": 0, "origin": ORIGIN}), "another study .no 'env'."),
+        (json.dumps({"format": FORMAT, **row(1)}), "another study .no 'origin'."),
+        (line(1)[:-10], "line 2, is damaged"),
+        (line(0), "line 2, repeats the run of an earlier line"),
+        (line(1).replace(ORIGIN, "00000000"), "line 2, was made in a way that .*fingerprints.jsonl does not know"),
     ],
 )
 def test_a_damaged_or_foreign_row_is_refused_by_file_and_line(table: ResultTable, line: str, says: str) -> None:
@@ -113,5 +140,17 @@ def test_a_measurement_may_be_written_to_a_file_of_any_name(tmp_path: Path, monk
     assert [row["agent"] for row in ResultTable(tmp_path / "mine.jsonl", "cost").rows()] == ["alone"]
 
 
+COMMITTED = Path(__file__).parents[2] / "results"
+
+
 def test_the_committed_results_are_at_most_twelve_files() -> None:
-    assert len([path for path in (Path(__file__).parents[2] / "results").iterdir() if path.is_file()]) <= 12
+    assert len([path for path in COMMITTED.iterdir() if path.is_file()]) <= 12
+
+
+def test_every_committed_row_says_what_it_was_made_with_and_no_fingerprint_is_left_over() -> None:
+    tables = [ResultTable(path) for path in COMMITTED.glob("*.jsonl") if path.name != FILE]
+    rows = [row for table in tables for row in table.rows()]
+    assert all(isinstance(row[name], str) and row[name] for row in rows for name in FIELDS)
+    used = {row["settings"] for row in rows if "settings" in row}
+    used |= {fingerprint({name: row[name] for name in FIELDS}) for row in rows}
+    assert Fingerprints(COMMITTED).known().keys() <= used
