@@ -22,7 +22,8 @@ from pathlib import Path
 import tyro
 
 from studies.proving_ground.harness import run_suite, run_suite_on_ray
-from studies.proving_ground.suites import SUITES, Suite, table_of
+from studies.proving_ground.suites import SUITES, table_of
+from studies.proving_ground.tasks import Suite
 from studies.proving_ground.worker import Status
 from studies.reports import write_pages
 from studies.results import FOLDER

@@ -24,7 +24,7 @@ from studies.proving_ground.deep_report import deep_table
 from studies.proving_ground.harness import run_suite
 from studies.proving_ground.report import collect
 from studies.proving_ground.settings import KnownSettings
-from studies.proving_ground.suites import Suite, Task
+from studies.proving_ground.tasks import Suite, Task
 from studies.results import ResultTable
 
 

@@ -9,7 +9,7 @@ from statistics import median
 from studies.json_lines import Row
 from studies.pages import table
 from studies.proving_ground.report import suite_tables
-from studies.proving_ground.suites import Task
+from studies.proving_ground.tasks import Task
 
 _MEASURED = {
     "error_last": "with the residual at the last step",

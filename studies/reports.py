@@ -22,8 +22,8 @@ from studies.pages import fill, restate, table
 from studies.proving_ground.arms import TABULAR_RIVALS
 from studies.proving_ground.deep_report import ways
 from studies.proving_ground.report import suite_tables, write_report
-from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, learning_time
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.watch_repair_report import repair_medians
 from studies.results import FOLDER, ResultTable
 from studies.speed_report import microseconds, on_a_gpu, peaks, range_of_speeds, speeds, times_faster

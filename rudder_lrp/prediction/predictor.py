@@ -38,10 +38,9 @@ class ReturnPredictor(nn.Module):
     """An LSTM that predicts, after each step of an episode, how much of its return is outstanding.
 
     What has been paid is known, so the predicted return is what was paid so far plus what is outstanding; where all
-    reward comes at the end, nothing is paid before, and the prediction is that of the return itself.
-
-    Images pass through a small convolutional network first, see `rudder_lrp.prediction.encoder`, and beside the
-    features the LSTM sees a clock, see `rudder_lrp.prediction.clock`.
+    reward comes at the end, the prediction is that of the return itself. Images pass through a small convolutional
+    network first, see `rudder_lrp.prediction.encoder`; beside the features the LSTM sees a clock, see
+    `rudder_lrp.prediction.clock`.
 
     The cells are shared out among *members* that see the same and nothing of each other: the recurrent weights are
     block-diagonal, so that one fused kernel runs them all. Each has a prediction of its own, `m_t = head(h_t)`, on the
@@ -166,9 +165,8 @@ class ReturnPredictor(nn.Module):
                 # Nothing is ever forgotten, so write little at first: the sum over hundreds of steps stays near 0.
                 bias[i] = -3.0
             else:
-                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 2 to so many steps, and write
-                # the less the longer; spread evenly over the orders of magnitude, since most of what a return depends
-                # on is recent and a sum over hundreds of steps is hard to keep right.
+                # Chrono initialisation (Tallec and Ollivier 2018): cells that remember 2 to so many steps, writing the
+                # less the longer; evenly over the orders of magnitude, for most of what a return depends on is recent.
                 bias[f] = torch.empty_like(bias[f]).uniform_(0.0, math.log(_LONGEST_MEMORY - 1.0))
                 bias[i] = -bias[f]
         self.constrain_()

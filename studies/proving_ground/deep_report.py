@@ -8,8 +8,8 @@ from statistics import fmean
 
 import envs
 from studies.proving_ground.figures import draw_deep_curves
-from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, markdown, median, number
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.trials import Result
 
 _NOTE = """Mean true return of the last 100 training episodes with the lowest and the highest seed, and of evaluation

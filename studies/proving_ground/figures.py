@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from studies.drawing import save
 from studies.proving_ground.arms import DEEP, LEARNERS
 from studies.proving_ground.curves import at_common_points
-from studies.proving_ground.suites import Task
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.trials import Result
 
 Member = tuple[Task, dict[str, list[Result]]]

@@ -11,8 +11,8 @@ from envs.finite import Earnings, FiniteModel, values
 from studies.json_lines import Row
 from studies.proving_ground.arms import BASELINES, DEFAULT
 from studies.proving_ground.deep_report import ways
-from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, learning_time, markdown, median, number, quantile_time, times_fewer
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.trials import environment_of
 from studies.proving_ground.watch_repair_report import (
     GOAL,

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from studies.json_lines import Row
 from studies.provenance import command, commit
 from studies.proving_ground.settings import KnownSettings, remember
-from studies.proving_ground.suites import Suite
+from studies.proving_ground.tasks import Suite
 from studies.proving_ground.trials import Job, Result, check, jobs, perform
 from studies.proving_ground.worker import Perform, Status, alike, failed, guarded
 from studies.results import Key, ResultTable

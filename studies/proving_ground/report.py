@@ -16,7 +16,7 @@ from studies.proving_ground.deep_report import deep_sections
 from studies.proving_ground.figures import draw_curves, draw_delays
 from studies.proving_ground.goals import goals
 from studies.proving_ground.settings import KnownSettings
-from studies.proving_ground.suites import SUITES, Suite, Task, table_of
+from studies.proving_ground.suites import SUITES, table_of
 from studies.proving_ground.tables import (
     Table,
     before_trust,
@@ -27,6 +27,7 @@ from studies.proving_ground.tables import (
     times,
     times_fewer,
 )
+from studies.proving_ground.tasks import Suite, Task
 from studies.proving_ground.trials import Result
 from studies.proving_ground.watch_repair_report import watch_repair_section
 from studies.results import FOLDER, ResultTable

@@ -16,7 +16,7 @@ from agents.tabular.credits import CreditConfig
 from studies.fingerprints import fingerprint
 from studies.json_lines import Row
 from studies.proving_ground.arms import has_credit
-from studies.proving_ground.suites import Task
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.trials import deep_config
 from studies.results import ResultTable
 

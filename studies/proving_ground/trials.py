@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -26,7 +26,7 @@ from studies.proving_ground.curves import evenly, thinned
 from studies.proving_ground.fidelity import fidelity_report
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.lesson_study import StudiedPolicies
-from studies.proving_ground.suites import Task
+from studies.proving_ground.tasks import Task
 
 Result = dict[str, Any]
 """Numbers by name, ready for JSON."""
@@ -134,40 +134,52 @@ def deep_config(task: Task, arm: str, seed: int) -> AgentConfig:
     )
 
 
+@dataclass
+class _Watched:
+    """What is looked at while a deep agent trains, as its job asks for it."""
+
+    job: Job
+    config: AgentConfig
+    curves: list[CreditTruthCurve] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        task = self.job.task
+        self.evaluations = Evaluations(self.config, task.evaluate_every)
+        self.lessons = task.lessons and StudiedPolicies(task.lessons, task.timesteps or 0, self.config.seed)
+
+    def callbacks(self, config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
+        task, env = self.job.task, credited_environment(model)
+        if task.credit_points and env is not None:
+            every = (task.timesteps or 0) // task.credit_points
+            self.curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
+        evaluations = [self.evaluations] if task.evaluate_every else []
+        return [*self.curves, *evaluations, *([self.lessons] if self.lessons else [])]
+
+    def measure(self, config: AgentConfig, model: BaseAlgorithm) -> dict[str, Any]:
+        return _credit_of(config, model) | (self.lessons.found(model) if self.lessons else {})
+
+
 def _deep(job: Job) -> Result:
-    config = deep_config(job.task, job.arm, job.seeds[0])
-    evaluations = Evaluations(config, job.task.evaluate_every)
-    curves: list[CreditTruthCurve] = []
-    steps = job.task.timesteps or 0
-    studied = [StudiedPolicies(job.task.lessons, steps, config.seed)] if job.task.lessons else []
-
-    def watch(config: AgentConfig, model: BaseAlgorithm) -> list[BaseCallback]:
-        env = credited_environment(model)
-        if job.task.credit_points and env is not None:
-            every = steps // job.task.credit_points
-            curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
-        return [*curves, *([evaluations] if job.task.evaluate_every else []), *studied]
-
-    def measure(config: AgentConfig, model: BaseAlgorithm) -> dict[str, Any]:
-        return _credit_of(config, model) | (studied[0].found(model) if studied else {})
-
+    task, config = job.task, deep_config(job.task, job.arm, job.seeds[0])
+    watched = _Watched(job, config)
     result = agents.deep.runs.run(
         config,
-        steps,
-        evaluation_episodes=job.task.evaluation_episodes,
-        measure=measure,
-        watch=watch,
+        task.timesteps or 0,
+        evaluation_episodes=task.evaluation_episodes,
+        measure=watched.measure,
+        watch=watched.callbacks,
     )
+    curves, evaluated = watched.curves, watched.evaluations.curve
     return {
         "episodes": result.episodes,
         "final_return": round(result.final_return, 3),
-        "evaluation": round(evaluations.curve[-1][1] if evaluations.curve else result.evaluation, 3),
+        "evaluation": round(evaluated[-1][1] if evaluated else result.evaluation, 3),
         "outcomes": result.outcomes,
         "learning_seconds": round(result.seconds, 1),
         "curve": thinned(evenly(result.curve)),
         **result.measured,
         **({"credit_curve": curves[0].curve} if curves else {}),
-        **({"evaluations": thinned(evaluations.curve)} if evaluations.curve else {}),
+        **({"evaluations": thinned(evaluated)} if evaluated else {}),
     }
 
 

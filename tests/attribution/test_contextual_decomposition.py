@@ -40,25 +40,29 @@ def shares(parts: list[float], bias: float, function: object) -> list[float]:
     return gains
 
 
+def plain_gates(W: list, U: list, b: list, k: int, x: list, y: list, h: list) -> list[tuple]:
+    """The four gates of a unit as their relevant part, the rest and the bias, from both parts of what they see."""
+    gates = []
+    for block, function in enumerate((sigmoid, sigmoid, math.tanh, sigmoid)):
+        row = block * len(U[0]) + k
+        parts = [
+            sum(w * v for w, v in zip(W[row], seen, strict=True))
+            + sum(u * state[part] for u, state in zip(U[row], h, strict=True))
+            for part, seen in enumerate((x, y))
+        ]
+        gates.append((*shares(parts, b[row], function), function(b[row])))
+    return gates
+
+
 def plain_layer(W: list, U: list, b: list, relevant: list, rest: list, member: list[float]) -> tuple[list, list]:
     """One layer in one direction, in scalars; terms of each product are sorted by name."""
     hidden = len(U[0])
     h, c = [(0.0, 0.0)] * hidden, [(0.0, 0.0)] * hidden
-    out_relevant, out_rest = [], []
+    states = []
     for x, y, inside in zip(relevant, rest, member, strict=True):
         new_h, new_c = [], []
         for k in range(hidden):
-            gates = []
-            for block, function in enumerate((sigmoid, sigmoid, math.tanh, sigmoid)):
-                row = block * hidden + k
-                a = sum(w * v for w, v in zip(W[row], x, strict=True)) + sum(
-                    u * s[0] for u, s in zip(U[row], h, strict=True)
-                )
-                r = sum(w * v for w, v in zip(W[row], y, strict=True)) + sum(
-                    u * s[1] for u, s in zip(U[row], h, strict=True)
-                )
-                gates.append((*shares([a, r], b[row], function), function(b[row])))
-            i, f, g, o = gates
+            i, f, g, o = plain_gates(W, U, b, k, x, y, h)
             sums = [0.0, 0.0]
             for (one, gate), (two, signal) in itertools.product(zip("arb", i, strict=True), zip("arb", g, strict=True)):
                 if one == two == "b":
@@ -72,9 +76,8 @@ def plain_layer(W: list, U: list, b: list, relevant: list, rest: list, member: l
             gains = shares(sums, 0.0, math.tanh)
             new_h.append((sum(o) * gains[0], sum(o) * gains[1]))
         h, c = new_h, new_c
-        out_relevant.append([s[0] for s in h])
-        out_rest.append([s[1] for s in h])
-    return out_relevant, out_rest
+        states.append(h)
+    return [[unit[0] for unit in h] for h in states], [[unit[1] for unit in h] for h in states]
 
 
 def plain_decomposition(lstm: nn.LSTM, readout: nn.Linear, x: Tensor, phrase: Tensor, target: int) -> tuple:

@@ -15,45 +15,11 @@ from torch.nn.utils.prune import l1_unstructured
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from rudder_lrp.lrp import LRP
+from tests.lrp.grammar import GRAMMAR, Function, balanced, grammar_model, inputs
 from tests.lrp.models import random_lstm, random_readout
 from tests.lrp.whole_models import Classifier, tokens_of
 
 RULES = ("all", "half", "prop", "abs")
-
-
-class Function(nn.Module):
-    """A model whose `forward` is a function of itself and its inputs."""
-
-    def __init__(self, forward, **modules: nn.Module) -> None:
-        super().__init__()
-        self.function = forward
-        for name, module in modules.items():
-            setattr(self, name, module)
-        self.double()
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(self, *inputs)
-
-
-def inputs(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def balanced(model: nn.Module, x, target=None, **options) -> tuple[Tensor, object]:
-    """Explain, and check that the ledger sums to the model's own output."""
-    relevance, ledger = LRP(model, **options).attribute(x, target, return_ledger=True)
-    y = model.eval()(*x) if isinstance(x, tuple) else model.eval()(x)
-    y = (
-        y[:, 0]
-        if target is None and y.ndim == 2
-        else y
-        if target is None
-        else y[(slice(None), *torch.atleast_1d(torch.as_tensor(target)).tolist())]
-    )
-    torch.testing.assert_close(ledger.total(), y, rtol=0, atol=1e-8)
-    plain = LRP(model, **options).attribute(x, target)
-    torch.testing.assert_close(plain, relevance, rtol=0, atol=1e-9)
-    return relevance, ledger
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -115,59 +81,6 @@ def test_cells_in_a_loop_get_what_the_layer_gets(cell) -> None:
 
     found, _ = balanced(Function(loop, cell=one, head=head), inputs(2, 5, 3), 1)
     torch.testing.assert_close(found, LRP(layer, head).attribute(inputs(2, 5, 3), 1), rtol=0, atol=1e-11)
-
-
-GRAMMAR = {
-    "residual": lambda m, x: m.head((x + torch.tanh(m.mix(x))).mean(1)),
-    "difference": lambda m, x: m.head((x - 0.5 * m.mix(x)).sum(1)),
-    "joined": lambda m, x: m.wide(torch.cat([x.mean(1), x[:, -1]], 1)),
-    "joined with a constant": lambda m, x: m.wide(torch.cat([x.mean(1), torch.ones_like(x[:, 0])], 1)),
-    "gate and its opposite": lambda m, x: m.head(
-        (torch.sigmoid(m.mix(x)) * x + (1 - torch.sigmoid(m.mix(x))) * x**2).mean(1)
-    ),
-    "two signals": lambda m, x: m.head((torch.tanh(m.mix(x)) * x).mean(1)),
-    "attention by matrices": lambda m, x: m.head((torch.softmax(x @ x.transpose(1, 2) / 2, 2) @ m.mix(x)).mean(1)),
-    "attention by einsum": lambda m, x: m.head(
-        torch.einsum("bts,bsf->btf", torch.softmax(m.mix(x) @ x.mT, 2), x).sum(1)
-    ),
-    "softmax by hand": lambda m, x: m.head((m.score(x).exp() / m.score(x).exp().sum(1, keepdim=True) * x).sum(1)),
-    "in place": lambda m, x: m.head(torch.relu_(m.mix(x)).mul_(0.5).add_(1.0).mean(1)),
-    "assigned": lambda m, x: m.head(assigned(m.mix(x), x)),
-    "padded with a number": lambda m, x: m.head(nn.functional.pad(m.mix(x), (0, 0, 1, 0), value=0.7).sum(1)),
-    "masked by a number": lambda m, x: m.head(m.mix(x).masked_fill(x > 0.5, 0.3).sum(1)),
-    "chosen": lambda m, x: m.head(torch.where(x > 0, x, 0.1 * m.mix(x)).mean(1)),
-    "convolution": lambda m, x: m.head(nn.functional.gelu(m.conv(x.transpose(1, 2))).amax(2)),
-    "convolution and norm": lambda m, x: m.head(nn.functional.leaky_relu(m.batch(m.conv(x.mT))).mean(2)),
-    "control by data": lambda m, x: m.head((x if float(x.sum()) > 0 else m.mix(x)).mean(1)),
-    "loop over steps": lambda m, x: m.head(sum(torch.tanh(part) for part in x.transpose(0, 1))),
-    "learned vector": lambda m, x: m.head((x + m.score.weight).mean(1)),
-    "shared layer": lambda m, x: m.head(m.mix(torch.relu(m.mix(x))).mean(1)),
-    "state from inputs": lambda m, x: m.head(m.core(x, m.mix(x[:, 0])[None].contiguous())[0].mean(1)),
-    "states of all layers": lambda m, x: m.head(m.deep(x)[1].mean(0)),
-    "cell states": lambda m, x: m.head(m.lstm(x)[1][1][0]),
-    "time first": lambda m, x: m.head(m.late(x.transpose(0, 1).contiguous())[0].mean(0)),
-    "flat": lambda m, x: m.head(m.norm(x.reshape(-1, 3)).view(len(x), -1, 3).mean(1)),
-}
-
-
-def assigned(mixed: Tensor, x: Tensor) -> Tensor:
-    buffer = torch.zeros_like(mixed)
-    buffer[:, 0] = x[:, 0]
-    buffer[:, 1:] = mixed[:, 1:]
-    return buffer.sum(1)
-
-
-def grammar_model(forward, seed: int = 0) -> Function:
-    torch.manual_seed(seed)
-    layers = {"head": nn.Linear(3, 2), "wide": nn.Linear(6, 2), "mix": nn.Linear(3, 3), "score": nn.Linear(3, 1)}
-    recurrent = {
-        "core": nn.GRU(3, 3, batch_first=True),
-        "deep": nn.GRU(3, 3, 3, batch_first=True),
-        "lstm": nn.LSTM(3, 3, batch_first=True),
-        "late": nn.LSTM(3, 3),
-    }
-    other = {"conv": nn.Conv1d(3, 3, 2, padding=1), "batch": nn.BatchNorm1d(3), "norm": nn.LayerNorm(3)}
-    return Function(forward, **layers, **recurrent, **other)
 
 
 @pytest.mark.parametrize("name", list(GRAMMAR))
@@ -347,118 +260,3 @@ def test_wrappers_are_looked_through() -> None:
     expected = LRP(model).attribute(x, 0)
     for wrapped in (torch.compile(model), nn.DataParallel(model)):
         torch.testing.assert_close(LRP(wrapped).attribute(x, 0), expected, rtol=0, atol=0)
-
-
-class TestRefusals:
-    """One sentence each, which names what was found."""
-
-    @pytest.mark.parametrize(
-        ("forward", "message"),
-        [
-            (lambda m, x: m.head(torch.fft.rfft(x, dim=1).real.mean(1)), "fft_rfft in Function .*test_model_contract"),
-            (lambda m, x: m.head(x.cumprod(1).mean(1)), "pass cumprod in Function"),
-            (lambda m, x: nn.functional.log_softmax(m.head(x.mean(1)), 1), "explain the logits"),
-            (lambda m, x: m.head(nn.functional.dropout(x, 0.5).mean(1)), "drops units at random"),
-            (lambda m, x: m.head(changed_view(m.mix(x))), "views of, .*write it out of place"),
-        ],
-    )
-    def test_what_no_rule_covers_is_named(self, forward, message) -> None:
-        with pytest.raises(NotImplementedError, match=message) as refusal:
-            LRP(grammar_model(forward)).attribute(inputs(2, 4, 3), 0)
-        assert "\n" not in str(refusal.value)
-
-    def test_what_only_feeds_a_gate_needs_no_rule(self) -> None:
-        balanced(grammar_model(lambda m, x: m.head((torch.sigmoid(x.cumprod(1)) * x).mean(1))), inputs(2, 4, 3), 0)
-
-    @pytest.mark.parametrize(
-        ("forward", "error", "message"),
-        [
-            (lambda m, x: (m.head(x.mean(1)), x), TypeError, "must return one tensor, got tuple"),
-            (lambda m, x: m.head(x.mean(1)).argmax(1), ValueError, r"must return \[B, C\], got torch.int64"),
-            (lambda m, x: torch.ones(2, 2).double(), ValueError, "does not depend on the inputs"),
-            (lambda m, x: m.head(x.mean(1)) * torch.inf, ValueError, "outputs hold NaN or infinite"),
-        ],
-    )
-    def test_outputs_that_cannot_be_explained(self, forward, error, message) -> None:
-        with pytest.raises(error, match=message):
-            LRP(grammar_model(forward)).attribute(inputs(2, 4, 3), 0)
-
-    @pytest.mark.parametrize(
-        ("arguments", "error", "message"),
-        [
-            ({"inputs": inputs(2, 4, 3).float()}, TypeError, "float32, the model is torch.float64"),
-            ({"inputs": inputs(0, 4, 3)}, ValueError, r"must not be empty, got shape \[0, 4, 3\]"),
-            ({"inputs": inputs(2, 0, 3)}, ValueError, "pass at least one step"),
-            ({"inputs": inputs(2, 4, 3) * torch.nan}, ValueError, "inputs hold NaN"),
-            ({"inputs": [[1.0]]}, TypeError, "got list"),
-            ({"inputs": inputs(2, 4, 3).to_sparse()}, TypeError, "inputs are sparse; pad them"),
-            (
-                {"inputs": torch.nested.nested_tensor([inputs(2, 3), inputs(4, 3)], layout=torch.jagged)},
-                TypeError,
-                "inputs are nested",
-            ),
-            ({"inputs": inputs(2, 4, 3).to("meta")}, ValueError, "inputs are on meta, the model is on cpu"),
-            ({"target": "1"}, TypeError, "got '1'; pass whole numbers"),
-            ({"target": 2}, ValueError, "outputs 0 to 1"),
-            ({"target": torch.tensor([0, 1, 0])}, ValueError, r"shape \[3\]"),
-            ({"target": None}, ValueError, "choose the output"),
-            ({"lengths": torch.tensor([1, 1])}, TypeError, "lengths has no meaning for a whole model"),
-            ({"step": 1}, TypeError, "step has no meaning"),
-            ({"hx": 1}, TypeError, "unexpected keyword argument 'hx'"),
-            ({"per_feature": True}, ValueError, "per_feature needs inputs that embeddings"),
-        ],
-    )
-    def test_bad_arguments(self, arguments, error, message) -> None:
-        given = {"inputs": inputs(2, 4, 3), "target": 0} | arguments
-        with pytest.raises(error, match=message) as refusal:
-            LRP(grammar_model(GRAMMAR["residual"])).attribute(**given)
-        assert "\n" not in str(refusal.value)
-
-    def test_tokens_out_of_range(self) -> None:
-        model = Classifier("lstm", "mean", False, False)
-        with pytest.raises(ValueError, match="tokens must lie between 0 and 11, got 1 to 12"):
-            LRP(model).attribute(torch.tensor([[1, 12]]), 0)
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.uint8])
-    def test_tokens_that_are_no_whole_numbers(self, dtype) -> None:
-        model = Classifier("lstm", "mean", False, False).float()
-        with pytest.raises(TypeError, match=rf"tokens must be .*got {dtype}; convert them"):
-            LRP(model).attribute(torch.ones(1, 2).to(dtype), 0)
-
-    @pytest.mark.parametrize(
-        ("build", "error", "message"),
-        [
-            (lambda: LRP(nn.Linear(2, 2).half()), TypeError, "float16, supported are float32 and float64"),
-            (lambda: LRP(torch.jit.script(nn.Linear(2, 2))), TypeError, "cannot look into TorchScript"),
-            (lambda: LRP(nn.Linear(2, 2), nn.Linear(2, 1)), TypeError, "a readout goes with torch.nn.LSTM"),
-            (lambda: LRP(nn.Linear(2, 2), conserve=True), TypeError, "conserve has no meaning for a whole model"),
-            (lambda: LRP(nn.Linear(2, 2), reads="cell"), TypeError, "reads has no meaning"),
-            (lambda: LRP(nn.Linear(2, 2), linear="gamma"), TypeError, "linear has no meaning"),
-            (
-                lambda: LRP(nn.LSTM(2, 2), rules={}),
-                TypeError,
-                "rules has no meaning for a recurrent layer and its readout",
-            ),
-            (lambda: LRP("model"), TypeError, "explains a torch.nn.Module, got str"),
-        ],
-    )
-    def test_models(self, build, error, message) -> None:
-        with pytest.raises(error, match=message):
-            build()
-
-    def test_projections(self) -> None:
-        model = Function(lambda m, x: m.core(x)[0].mean(1), core=nn.LSTM(3, 4, proj_size=2, batch_first=True))
-        with pytest.raises(NotImplementedError, match=r"lstm in core .*proj_size"):
-            LRP(model).attribute(inputs(2, 4, 3), 0)
-
-    def test_a_batch_whose_examples_are_mixed_has_no_ledger(self) -> None:
-        model = grammar_model(lambda m, x: m.head(x.mean(1) + x.mean((0, 1))))
-        LRP(model).attribute(inputs(3, 4, 3), 0)
-        with pytest.raises(NotImplementedError, match="mixes the examples of a batch"):
-            LRP(model).attribute(inputs(3, 4, 3), 0, return_ledger=True)
-
-
-def changed_view(mixed: Tensor) -> Tensor:
-    first = mixed[:, 0]
-    mixed.mul_(2.0)
-    return first

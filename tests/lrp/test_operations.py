@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rudder_lrp.lrp import LRP
-from tests.lrp.test_model_contract import Function, balanced, inputs
+from tests.lrp.grammar import Function, balanced, inputs
 
 OF_GATE = {
     "half": lambda x, A: 0.5 + 0 * x,

@@ -7,14 +7,19 @@ import gymnasium as gym
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+)
 
 from rudder_lrp.episodes.episode import Episode
 from rudder_lrp.prediction.quality import Quality
 from rudder_lrp.prediction.training_config import TrainingConfig
-from rudder_lrp.sb3 import RedistributedRewardVecEnv
+from rudder_lrp.sb3 import (
+    RedistributedRewardVecEnv,
+)
 from tests.conftest import RandomLengths
 
 NEVER = 10**9  # environment steps between two rounds of training
@@ -134,3 +139,13 @@ class FixedReward(gym.Env[np.ndarray, int]):
 
     def _observation(self) -> np.ndarray:
         return self.np_random.normal(size=3).astype(np.float32)
+
+
+def credit(env: VecEnv | None = None, **options: Any) -> RedistributedRewardVecEnv:
+    defaults = {"training": QUICK, "train_every": 32, "min_lessons": 4, "growth": 1.0}
+    return RedistributedRewardVecEnv(env or vec_env(2), **(defaults | options))
+
+
+def agent(env: VecEnv) -> PPO:
+    policy = {"net_arch": [8]}
+    return PPO("MlpPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0, device="cpu", policy_kwargs=policy)

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,11 +9,9 @@ import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     VecCheckNan,
-    VecEnv,
     VecExtractDictObs,
     VecFrameStack,
     VecNormalize,
@@ -36,17 +30,7 @@ from rudder_lrp.sb3 import (
 )
 from rudder_lrp.sb3.pipeline import check_same, describe_env
 from rudder_lrp.storage import read_tensors, write_tensors
-from tests.sb3.play import QUICK, vec_env
-
-
-def credit(env: VecEnv | None = None, **options: Any) -> RedistributedRewardVecEnv:
-    defaults = {"training": QUICK, "train_every": 32, "min_lessons": 4, "growth": 1.0}
-    return RedistributedRewardVecEnv(env or vec_env(2), **(defaults | options))
-
-
-def agent(env: VecEnv) -> PPO:
-    policy = {"net_arch": [8]}
-    return PPO("MlpPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0, device="cpu", policy_kwargs=policy)
+from tests.sb3.play import agent, credit, vec_env
 
 
 def lessons_of(env: RedistributedRewardVecEnv) -> list[np.ndarray]:
@@ -243,67 +227,6 @@ def test_a_replay_buffer_is_saved_if_asked_for(tmp_path) -> None:
     loaded.replay_buffer.credit = options["credit"]
     assert loaded.replay_buffer.size() == 100
     loaded.learn(100, reset_num_timesteps=False)
-
-
-class Witness(BaseCallback):
-    """Writes down, after the callback before it, how many lessons have been finished."""
-
-    def __init__(self, path: Path, env: RedistributedRewardVecEnv) -> None:
-        super().__init__()
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-        self.env = env
-
-    def _on_step(self) -> bool:
-        os.pwrite(self.descriptor, b"%012d" % self.env.online.lessons.seen, 0)
-        return True
-
-
-def train_until_killed(folder: Path) -> None:
-    env = credit()
-    checkpoint = resume(folder, env)
-    model = agent(env) if checkpoint is None else PPO.load(checkpoint / "model", env=env, device="cpu")
-    callbacks = [RedistributionCallback(folder, checkpoint_every=64), Witness(folder / "witness", env)]
-    model.learn(10**9, reset_num_timesteps=checkpoint is None, callback=callbacks)
-
-
-def witnessed(folder: Path) -> int:
-    path = folder / "witness"
-    return int(path.read_text() or 0) if path.is_file() else 0
-
-
-def killed_runs(folder: Path, kills: int) -> None:
-    rng = np.random.default_rng(0)
-    reached, seen = [0], [0]
-    for _ in range(kills):
-        child = os.fork()
-        if child == 0:
-            try:
-                train_until_killed(folder)
-            finally:
-                os._exit(1)
-        while witnessed(folder) <= seen[-1]:  # until the run has got going
-            assert os.waitpid(child, os.WNOHANG) == (0, 0), "the run ended by itself"
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 1.0))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WTERMSIG(status) == signal.SIGKILL, "the run ended by itself"
-        env = credit()
-        checkpoint = resume(folder, env)
-        assert checkpoint is not None
-        reached.append(PPO.load(checkpoint / "model", env=env, device="cpu").num_timesteps)
-        seen.append(env.online.lessons.seen)
-        assert seen[-1] >= witnessed(folder) > seen[-2], "a finished lesson is lost"
-    assert reached == sorted(reached)
-
-
-def test_runs_killed_at_any_moment_resume(tmp_path) -> None:
-    killed_runs(tmp_path, 3)
-
-
-@pytest.mark.slow
-def test_twenty_runs_killed_at_any_moment_resume(tmp_path) -> None:
-    killed_runs(tmp_path, 20)
 
 
 def test_a_normalisation_of_rewards_alone_is_saved_too(tmp_path) -> None:

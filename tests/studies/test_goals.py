@@ -7,8 +7,8 @@ from agents.tabular.lockstep import Draws, Exploration, play
 from envs import Bomb, Choice, FiniteEnv, TraceBack
 from studies.proving_ground.fidelity import decisive_steps
 from studies.proving_ground.goals import decisive_by_chance, goals
-from studies.proving_ground.suites import Task
 from studies.proving_ground.tables import Table, before_trust
+from studies.proving_ground.tasks import Task
 from studies.proving_ground.watch_repair_report import repair_medians, watch_repair_section
 
 
