@@ -39,6 +39,8 @@ class Options:
     """Only tasks whose id contains this."""
     arms: str = ""
     """Only arms whose name contains this."""
+    without: str | None = None
+    """Of these, none whose name contains this."""
     seeds: int | None = None
     """Only the first so many seeds; all that the suite asks for by default."""
     results: Path = FOLDER
@@ -63,17 +65,18 @@ def selected(options: Options) -> Suite:
         raise ValueError(f"no suite {options.suite!r}; choose one of {', '.join(SUITES)}")
     suite = SUITES[options.suite]
     tasks = tuple(
-        replace(
-            task,
-            arms=tuple(arm for arm in task.arms if options.arms in arm),
-            side_arms=tuple(arm for arm in task.side_arms if options.arms in arm),
-        )
+        replace(task, arms=_selected(task.arms, options), side_arms=_selected(task.side_arms, options))
         for task in suite.tasks
         if options.tasks in task.env
     )
     if not any(task.arms + task.side_arms for task in tasks):
         raise ValueError(f"no task and arm of suite {options.suite} match {options.tasks!r} and {options.arms!r}")
     return replace(suite, tasks=tasks, seeds=min(suite.seeds, options.seeds or suite.seeds))
+
+
+def _selected(arms: tuple[str, ...], options: Options) -> tuple[str, ...]:
+    kept = (arm for arm in arms if options.arms in arm)
+    return tuple(arm for arm in kept if options.without is None or options.without not in arm)
 
 
 def run(options: Options) -> int:

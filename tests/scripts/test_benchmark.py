@@ -15,7 +15,7 @@ import pytest
 from agents.deep.presets import AgentConfig
 from rudder_lrp.prediction.online import OnlinePredictor
 from rudder_lrp.prediction.training_config import Predicts, TrainingConfig
-from scripts.benchmark import main
+from scripts.benchmark import Options, main, selected
 from studies.proving_ground.credit_truth import CreditTruth
 from studies.proving_ground.harness import open_jobs, record
 from studies.proving_ground.report import write_report
@@ -98,6 +98,13 @@ def test_an_unknown_suite_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--suite", "best"])
     with pytest.raises(SystemExit, match=r"error: no suite 'best'; choose one of quick, tabular"):
         main()
+
+
+def test_arms_are_selected_by_what_their_names_contain_and_do_not() -> None:
+    asked = Options(suite="episodic_mujoco", tasks="Hopper", arms="rrd")
+    (both,), (one,) = selected(asked).tasks, selected(replace(asked, without="published")).tasks
+    assert (both.arms, both.side_arms) == (("rrd",), ("rrd/published",))
+    assert (one.arms, one.side_arms) == (("rrd",), ())
 
 
 def test_a_selection_that_leaves_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
