@@ -241,13 +241,17 @@ def _print_table(
             f"{chosen[arm]:g}",
             " ".join(f"{run.final_return:.4g}" for run in of_arm),
             "-" if interval is None else f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
-            *(f"{np.mean([one[name] for one in shares]):.2f}" for name in _outcome_columns(runs, env)),
-            f"{np.mean([run.seconds for run in of_arm] or [0]):.0f}",
+            *(_mean([one[name] for one in shares], 2) for name in _outcome_columns(runs, env)),
+            _mean([run.seconds for run in of_arm], 0),
         )
     print(f"true return of the last {RECENT} training episodes, interquartile mean [95 %]")
     Console().print(table, highlight=False)
     if verdict is not None:
         print(f"probability that a run with credit is better: {verdict.probability:.2f}")
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    return f"{np.mean(values):.{digits}f}" if values else "-"
 
 
 def _outcome_columns(runs: dict[str, dict[int, Record]], env: gym.Env[object, object]) -> list[str]:

@@ -36,6 +36,7 @@ from tests.cli.running import STEPS, interrupted
         (["train", "--algo-file", "UNCOUNTED"], "says n_envs is 0, where a whole number of at least 1 is needed"),
         (["train", "--algo-file", "BINARY"], "binary.yml is no YAML"),
         (["train", "--env", "ALE/Pong-v5"], "install the one that does, and name it, as in its_module:ALE/Pong-v5"),
+        (["train", "--env", "much/too/Deep-v0"], "no imported package registers environments of much/too/;"),
         (
             ["train", "--env", "tests.cli.broken:Any-v0"],
             "failed (ZeroDivisionError: division by zero); mend the module",

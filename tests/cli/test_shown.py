@@ -1,0 +1,108 @@
+"""What a person reads while runs go on and when they have ended, word for word."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from rich.progress_bar import ProgressBar as Bar
+from stable_baselines3 import PPO
+
+from rudder_lrp.cli import compare, live, progress
+from rudder_lrp.cli.agent import AgentConfig
+from rudder_lrp.cli.compare import WITH, WITHOUT, Compare
+from rudder_lrp.cli.episodes import TrueReturns
+from rudder_lrp.cli.workers import Job, News, Record
+from rudder_lrp.viewing.comparison import Verdict
+from rudder_lrp.viewing.statistics import Interval
+from tests.cli.running import STEPS
+from tests.sb3.play import trusted, vec_env
+
+RECORD = Record(1.23456, 2.6, 5.0, [(64, 1.0)], {"most": 0.25})
+JOB = Job(WITH, AgentConfig(env=STEPS, seed=3), 0.99, 1000, Path("runs/a"))
+OTHER = replace(JOB, arm=WITHOUT, discount=1.0)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a console, wide enough and no terminal, was given."""
+    told = io.StringIO()
+    console = Console(file=told, width=120)
+    monkeypatch.setattr(live, "console", console)
+    monkeypatch.setattr(progress, "console", console)
+    return told
+
+
+def columns(text: str) -> list[list[str]]:
+    """The cells of each line, which two spaces or more keep apart."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines() if line.strip()]
+
+
+def test_the_table_of_a_comparison_has_both_arms_run_by_run(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    runs = {
+        WITH: {0: RECORD, 1: replace(RECORD, final_return=200000.0, seconds=4.6, outcomes={"most": 0.75})},
+        WITHOUT: {0: replace(RECORD, final_return=-0.5), 1: replace(RECORD, final_return=3.0)},
+    }
+    verdict = Verdict(Interval(1.25, 0.96, 2.0), Interval(-3.0, -4.44, 0.0), 0.875, separate=False)
+    options = Compare(AgentConfig(env=STEPS))
+    compare._print_table(options, runs, {WITH: 0.99, WITHOUT: 1.0}, verdict)
+    told, header, ours, theirs, odds = columns(capsys.readouterr().out)
+    assert told == ["true return of the last 100 training episodes, interquartile mean [95 %]"]
+    assert header == ["discount", "seed by seed", "mean", "mostly one", "s"]
+    assert ours == [WITH, "0.99", "1.235 2e+05", "1.2 [1.0, 2.0]", "0.50", "4"]
+    assert theirs == [WITHOUT, "1", "-0.5 3", "-3.0 [-4.4, 0.0]", "0.25", "3"]
+    assert odds == ["probability that a run with credit is better: 0.88"]
+
+
+def test_of_too_few_runs_a_comparison_says_nothing_but_what_they_came_to(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    compare._print_table(Compare(AgentConfig(env=STEPS)), {WITH: {0: RECORD}, WITHOUT: {}}, {WITH: 1, WITHOUT: 1}, None)
+    _, _, ours, theirs = columns(capsys.readouterr().out)
+    assert ours == [WITH, "1", "1.235", "-", "0.25", "3"]
+    assert theirs == [WITHOUT, "1", "-", "-", "-"]
+
+
+def test_a_run_that_ends_is_a_line_and_leaves_the_table(written, monkeypatch) -> None:
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    table = live.LiveTable(total=2000)
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: 110.0))
+    table.tell(News(JOB, steps=500, recent_return=1.234))
+    table.tell(News(OTHER, steps=100, recent_return=-2.0))
+    running = table._table()
+    assert [column.header for column in running.columns] == ["running", "steps", "", "return"]
+    assert [column.justify for column in running.columns] == ["left", "right", "left", "right"]
+    names, steps, bars, returns = (list(column.cells) for column in running.columns)
+    assert names == [JOB.label, OTHER.label, "all"]
+    assert steps == ["500", "100", "600"]
+    assert [(bar.completed, bar.total) for bar in bars if isinstance(bar, Bar)] == [
+        (500, 1000),
+        (100, 1000),
+        (600, 2000),
+    ]
+    assert returns == ["1.23", "-2.00", "10 s, 23 s to go"]
+    table.tell(News(JOB, record=RECORD))
+    table.tell(News(OTHER, died=True))
+    assert written.getvalue().splitlines() == [f"  {JOB.label}: return 1.23, 3 s", f"  {OTHER.label}: died"]
+    assert [list(column.cells) for column in table._table().columns][:2] == [["all"], ["2,000"]]
+
+
+def test_nothing_is_said_of_the_time_left_before_the_first_step() -> None:
+    assert live.LiveTable(total=10)._left(0) == ""
+
+
+@pytest.mark.parametrize("credited", [True, False])
+def test_the_bar_of_a_run_says_how_far_it_is_and_how_far_its_credit_is_trusted(credited, written) -> None:
+    env = trusted(vec_env(2), q=0.4) if credited else vec_env(2)
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=16, n_epochs=1, policy_kwargs={"net_arch": [4]})
+    model.learn(40, callback=progress.ProgressBar(TrueReturns(), total=40))
+    last = written.getvalue().splitlines()[-1]
+    assert last.startswith("return ")
+    assert ("trust 40%" in last) == credited
+    assert "━" in last
+    assert "40/40" in last
+    assert last.count("0:00:") == 2, "the time that passed, and the time that is left"
