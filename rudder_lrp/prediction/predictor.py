@@ -67,6 +67,8 @@ class ReturnPredictor(nn.Module):
     own_cells: Tensor
     seed: Tensor
     reading: Tensor
+    calibration: Tensor
+    """Of the error bars: how much farther the members' mean lies from what comes than they do from each other."""
 
     @plain_torch()
     def __init__(
@@ -91,6 +93,7 @@ class ReturnPredictor(nn.Module):
         # As buffers, so that whoever takes over the weights goes on with the same head and the same fresh weights.
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("reading", torch.tensor(0))
+        self.register_buffer("calibration", torch.tensor(1.0, dtype=torch.float64))
         with torch.random.fork_rng(devices=[]):
             self.encoder = FeatureEncoder(len(features), features.images)
             self.lstm = nn.LSTM(self.encoder.out_features + self.clock.out_features, hidden_size, batch_first=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rudder_lrp.prediction.clock import MOST_FREQUENCIES
 from rudder_lrp.storage import DamagedFileError, check_count
 
-KIND = "return predictor 4"
+KIND = "return predictor 5"
 """Name and version of the format."""
 
 _LARGEST_WEIGHT, _LARGEST_SCALE = 1e6, 1e37  # what is larger was not learnt, and overflows in float32
@@ -74,7 +74,7 @@ def check_values(path: str | Path, tensors: Mapping[str, Tensor], *, heads: int,
     if (
         not 0.0 <= tensors["return_scale"] <= _LARGEST_RETURN
         or abs(tensors["return_mean"]) > _LARGEST_RETURN
-        or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"]) < 0
+        or min(tensors["normalizer.variance"].min(), tensors["normalizer.count"], tensors["calibration"]) < 0
     ):
         raise DamagedFileError(f"{path}: a scale is not positive; restore it or train anew")
     if not 0 <= tensors["reading"] < heads:

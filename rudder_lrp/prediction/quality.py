@@ -108,6 +108,18 @@ class Quality(NamedTuple):
     they leave open, less where they exaggerate, 0 where they are made up."""
     standard_error: float = 0.0
     """Of the slope, by the spread of the lessons it was measured on."""
+    doubt: float = 0.0
+    """Mean variance among members of the prediction at the last step, in units of its normalisation, squared."""
+
+    @property
+    def calibration(self) -> float:
+        """How much farther the members' mean lies from what came than they lie from each other.
+
+        They share their lessons, and what lessons have misled one have misled all. Whatever is luck in what came counts
+        as error, so this is rather too much than too little.
+        """
+        ratio = (self.loss_last / self.doubt) ** 0.5 if self.doubt > 0.0 else 0.0
+        return max(ratio, LEAST_CALIBRATION)
 
     @property
     def q(self) -> float:
@@ -119,6 +131,9 @@ class Quality(NamedTuple):
         """
         return min(max(self.slope - self.standard_error, 0.0), 1.0)
 
+
+LEAST_CALIBRATION = 1.3
+"""Where held-out lessons are foreseen better than members agree: what it was on key-to-door, see `docs/credit.md`."""
 
 NO_QUALITY = Quality(float("-inf"), float("nan"), float("nan"))
 
@@ -150,17 +165,21 @@ def evaluate(
     }
 
 
-def _read(predictor: ReturnPredictor, batch: LessonBatch, target: Target, head: Head) -> tuple[Losses, Products]:
-    """Errors of what a head predicts in the mean over its members, and how predictions went with what came."""
+def _read(
+    predictor: ReturnPredictor, batch: LessonBatch, target: Target, head: Head
+) -> tuple[Losses, Products, Tensor]:
+    """Errors of what a head predicts in the mean over its members, how that went with what came, and their variance."""
     read = predictor.heads[head]
-    predictions = read(predictor.states(batch.features)).mean(dim=2).cpu()
+    of_members = read(predictor.states(batch.features)).cpu()
+    doubt = last_valid(of_members, batch.lengths).var(dim=1, correction=min(predictor.members - 1, 1))
+    predictions = of_members.mean(dim=2)
     came = _normalised(predictor, target.of(batch)).to(predictions.dtype)
     mask = valid_steps(batch.lengths, came.shape[1])
     bias = cast(Tensor, read.bias).mean().expand(1).cpu()
     errors = _losses(predictions[..., None], bias, came[..., None], mask[..., None], batch.lengths)
     # The outlook is credit's on the way, and is judged there; the share says something at the last step alone.
     judged = mask if head is Head.OUTLOOK else mask & (torch.arange(mask.shape[1]) == batch.lengths[:, None] - 1)
-    return errors, _products(predictions.double(), came.double(), judged.double())
+    return errors, _products(predictions.double(), came.double(), judged.double()), doubt
 
 
 def _products(predicted: Tensor, came: Tensor, judged: Tensor) -> Products:
@@ -170,16 +189,15 @@ def _products(predicted: Tensor, came: Tensor, judged: Tensor) -> Products:
 
 
 def _quality(
-    parts: Sequence[tuple[Losses, Products]], variance_last: float, variance_along: float, head: Head
+    parts: Sequence[tuple[Losses, Products, Tensor]], variance_last: float, variance_along: float, head: Head
 ) -> Quality:
-    last, along, excess, _ = (
-        torch.cat(errors)[:, 0].double().numpy() for errors in zip(*(losses for losses, _ in parts), strict=True)
-    )
-    products = Products(*map(torch.cat, zip(*(products for _, products in parts), strict=True)))
+    errors, products_of, doubts = zip(*parts, strict=True)
+    last, along, excess, _ = (torch.cat(of)[:, 0].double().numpy() for of in zip(*errors, strict=True))
+    products = Products(*map(torch.cat, zip(*products_of, strict=True)))
     foreseen = 1.0 - float(along.mean()) / variance_along if head is Head.OUTLOOK else float("nan")
     explained = 1.0 - float(last.mean()) / variance_last
     found = (explained, float(last.mean()), float(along.mean()), foreseen, float(excess.mean()))
-    return Quality(*found, *slope(products))
+    return Quality(*found, *slope(products), doubt=float(torch.cat(doubts).double().mean()))
 
 
 def slope(products: Products) -> tuple[float, float]:

@@ -88,7 +88,9 @@ class Trainer:
             else:
                 self._learn(lessons)
         heads = self.config.predicts.heads
-        return self._choose_head(evaluate(self.predictor, lessons.held_out, self.config.target, heads))
+        quality = self._choose_head(evaluate(self.predictor, lessons.held_out, self.config.target, heads))
+        self.predictor.calibration.fill_(quality.calibration)
+        return quality
 
     def _learn(self, lessons: LessonBuffer) -> None:
         config, variance_last = self.config, self._normalise(lessons)

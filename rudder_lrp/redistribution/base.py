@@ -18,7 +18,7 @@ from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.lrp.sequences import valid_steps
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.torch_mode import plain_torch
-from rudder_lrp.redistribution.uncertainty import CALIBRATION, shrunk, spread
+from rudder_lrp.redistribution.uncertainty import shrunk, spread
 
 Rewards = NDArray[np.float64]
 
@@ -126,6 +126,11 @@ class Redistributor(ABC):
         """Standard deviation of each contribution, `[B, T]`; zero, where nothing says how sure it is."""
         return torch.zeros(features.shape[:2], dtype=torch.float64)
 
+    @property
+    def calibration(self) -> float:
+        """What the deviation is multiplied by, for an error bar."""
+        return 1.0
+
     @overload
     def redistribute(
         self, episodes: Sequence[Episode | Lesson], batch_size: int = 64, *, return_uncertainty: Literal[False] = False
@@ -171,7 +176,7 @@ class Redistributor(ABC):
             place_residual(row[: len(lesson)] + self.kept(lesson), lesson.episode_return, self.residual, doubt)
             for row, lesson, doubt in zip(handed, lessons, apart, strict=True)
         ]
-        return rewards, [CALIBRATION * doubt for doubt in apart]
+        return rewards, [self.calibration * doubt for doubt in apart]
 
 
 class PredictorRedistributor(Redistributor):
@@ -190,6 +195,11 @@ class PredictorRedistributor(Redistributor):
     def expected_return(self) -> float:
         """See `Redistributor.expected_return`: the readout's bias."""
         return self.predictor.expected_return
+
+    @property
+    def calibration(self) -> float:
+        """See `Redistributor.calibration`: what held-out lessons have shown."""
+        return float(self.predictor.calibration)
 
     def predictions(self, features: Tensor, lengths: Tensor) -> Tensor:
         """See `Redistributor.predictions`."""

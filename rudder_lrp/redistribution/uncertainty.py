@@ -8,11 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-CALIBRATION = 1.3
-"""How much farther than the members from each other their mean lies from the truth: they share their lessons, and what
-lessons have misled one have misled all. Measured on key-to-door, see `docs/credit.md`."""
-
-
 Values = TypeVar("Values", Tensor, NDArray[np.float64])
 
 

@@ -79,9 +79,10 @@ def test_saved_and_loaded_predictors_agree(tmp_path) -> None:
     predictor = ReturnPredictor.for_spaces(*SPACES, structure="accumulator", hidden_size=8)
     predictor.normalizer.update(np.random.default_rng(0).normal(size=(9, len(predictor.features))).astype(np.float32))
     predictor.rescale_(5.0, 2.0)
+    predictor.calibration.fill_(3.0)
     loaded = ReturnPredictor.load(predictor.save(tmp_path / "deep" / "predictor.safetensors"), *SPACES)
     features = torch.randn(2, 5, len(predictor.features))
-    assert loaded.structure is Structure.ACCUMULATOR
+    assert (loaded.structure, float(loaded.calibration)) == (Structure.ACCUMULATOR, 3.0)
     torch.testing.assert_close(
         loaded.in_return_units(loaded(features)), predictor.in_return_units(predictor(features)), rtol=0, atol=0
     )
@@ -98,7 +99,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="damaged"):
         ReturnPredictor.load(path, *SPACES)
-    with pytest.raises(FileNotFoundError, match="no return predictor 4 at"):
+    with pytest.raises(FileNotFoundError, match="no return predictor 5 at"):
         ReturnPredictor.load(tmp_path / "nothing", *SPACES)
 
 

@@ -6,8 +6,18 @@ import torch
 
 from rudder_lrp.episodes.lessons import Lesson, LessonBatch
 from rudder_lrp.prediction.predictor import Head, ReturnPredictor
-from rudder_lrp.prediction.quality import Products, Quality, Target, differ, evaluate, losses, moments, slope
-from rudder_lrp.prediction.training import fit
+from rudder_lrp.prediction.quality import (
+    NO_QUALITY,
+    Products,
+    Quality,
+    Target,
+    differ,
+    evaluate,
+    losses,
+    moments,
+    slope,
+)
+from rudder_lrp.prediction.training import Trainer, fit, gathered
 from rudder_lrp.prediction.training_config import TrainingConfig
 from tests.conftest import SPACES, make_episode
 
@@ -106,6 +116,11 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
     predictor = ReturnPredictor.for_spaces(*SPACES)
     predictor.rescale_(0.5, 2.0)
     qualities = evaluate(predictor, lessons)
+    ends = {
+        (head, at): predictor.heads[head](predictor.states(torch.from_numpy(one.features)[None]))[0, -1].detach().var()
+        for head in Head
+        for at, one in enumerate(lessons)
+    }
     for head, quality in qualities.items():
         predicted, came = [], []
         for one in lessons:
@@ -123,12 +138,40 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
         assert quality.explained_variance == pytest.approx(1.0 - np.square(errors).mean() / late.var(), rel=1e-4)
         assert quality.loss_last == pytest.approx(np.square(errors).mean(), rel=1e-4)
         assert quality.excess == pytest.approx(errors.mean(), rel=1e-4)
+        variances = [ends[head, at] for at in range(len(lessons))]
+        assert quality.doubt == pytest.approx(np.mean(variances), rel=1e-4)
         if head is Head.OUTLOOK:
             along = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
             assert quality.foreseen == pytest.approx(1.0 - along / late.var(), rel=1e-4)
             assert quality.loss_along == pytest.approx(along, rel=1e-4)
         else:
             assert np.isnan(quality.foreseen)
+
+
+@pytest.mark.parametrize(("loss", "doubt", "factor"), [(8.0, 2.0, 2.0), (2.0, 8.0, 1.3), (2.0, 0.0, 1.3)])
+def test_error_bars_are_as_wide_as_held_out_lessons_ask_for(loss: float, doubt: float, factor: float) -> None:
+    assert Quality(0.5, loss, loss, doubt=doubt).calibration == factor
+
+
+def test_members_who_were_never_asked_are_calibrated_by_the_least() -> None:
+    assert NO_QUALITY.calibration == 1.3
+
+
+def test_a_single_member_has_no_doubt() -> None:
+    rng = np.random.default_rng(0)
+    lessons = [Lesson(rng.normal(size=(4, 9)).astype(np.float32), rng.normal(size=4)) for _ in range(3)]
+    predictor = ReturnPredictor.for_spaces(*SPACES, members=1)
+    predictor.rescale_(0.0, 1.0)
+    assert {quality.doubt for quality in evaluate(predictor, lessons).values()} == {0.0}
+
+
+def test_a_round_calibrates_the_error_bars() -> None:
+    rng, predictor = np.random.default_rng(0), ReturnPredictor.for_spaces(*SPACES, seed=0)
+    episodes = [make_episode(rng, 4) for _ in range(40)]
+    lessons = gathered(predictor, [Lesson.from_episode(episode, predictor.features) for episode in episodes])
+    assert float(predictor.calibration) == 1.0
+    quality = Trainer(predictor, TrainingConfig(updates=20)).train(lessons)
+    assert float(predictor.calibration) == quality.calibration > 1.3
 
 
 def test_what_is_to_be_predicted_varies_along_lessons_that_each_count_alike() -> None:

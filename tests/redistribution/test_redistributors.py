@@ -12,7 +12,6 @@ from rudder_lrp.lstm import LayerWeights, Structure
 from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.redistribution import DifferenceRedistributor, LRPRedistributor, Redistributor, Residual
 from rudder_lrp.redistribution.base import place_residual
-from rudder_lrp.redistribution.uncertainty import CALIBRATION
 from tests.conftest import SPACES, make_episode
 
 REDISTRIBUTORS = [DifferenceRedistributor, LRPRedistributor]
@@ -149,13 +148,14 @@ def test_what_was_paid_on_the_way_stays_with_its_step(method) -> None:
 
 def test_what_the_members_do_not_agree_on_is_left_to_the_residual() -> None:
     redistributor = build(DifferenceRedistributor, Structure.MARKOV)
+    redistributor.predictor.calibration.fill_(2.5)
     episode = make_episode(np.random.default_rng(0), 10)
     (rewards,), (deviation,) = redistributor.redistribute([episode], return_uncertainty=True)
     lesson = Lesson.from_episode(episode, redistributor.predictor.features)
     with torch.no_grad():
         changes = 30.0 * redistributor.predictor.member_changes(torch.from_numpy(lesson.features)[None])[0].double()
     mean, apart = changes.mean(dim=1).numpy(), changes.std(dim=1).numpy()
-    np.testing.assert_allclose(deviation, CALIBRATION * apart, rtol=1e-6)
+    np.testing.assert_allclose(deviation, 2.5 * apart, rtol=1e-6)
     kept = np.where(np.abs(mean) > apart, mean - apart**2 / mean, 0.0)
     np.testing.assert_allclose(rewards[1:-1], kept[1:-1], rtol=1e-5)
     assert np.abs(rewards[1:-1]).sum() < 0.9 * np.abs(mean[1:-1]).sum()
