@@ -36,7 +36,8 @@ def test_the_table_holds_the_strongest_inputs_and_the_balance_is_the_models_outp
         assert numbers(line) == pytest.approx([at, TOKENS[1, at], float(relevance[at])], rel=1e-3)
     assert "example 1 of 2: output" in balance
     assert numbers(balance)[2] == pytest.approx(Small().eval()(TOKENS)[1, 1].item(), rel=1e-3)
-    assert "biases" in balance
+    assert re.search(r" = .*biases [-+]", balance)
+    assert not set(balance) & set("_X"), "accounts are said in words"
     assert picture == "picture: explanation.png"
     assert (tmp_path / "explanation.png").stat().st_size > 1000
 

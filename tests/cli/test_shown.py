@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,13 @@ from rich.progress_bar import ProgressBar as Bar
 from stable_baselines3 import PPO
 
 from rudder_lrp.cli import compare, live, progress
-from rudder_lrp.cli.agent import AgentConfig
+from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Delay
 from rudder_lrp.cli.compare import WITH, WITHOUT, Compare
+from rudder_lrp.cli.environments import describe_delay
 from rudder_lrp.cli.episodes import TrueReturns
+from rudder_lrp.cli.main import _take_level
+from rudder_lrp.cli.tensorboard import flat_settings
+from rudder_lrp.cli.versions import environment_versions, processor
 from rudder_lrp.cli.workers import Job, News, Record
 from rudder_lrp.viewing.comparison import Verdict
 from rudder_lrp.viewing.statistics import Interval
@@ -106,3 +112,47 @@ def test_the_bar_of_a_run_says_how_far_it_is_and_how_far_its_credit_is_trusted(c
     assert "━" in last
     assert "40/40" in last
     assert last.count("0:00:") == 2, "the time that passed, and the time that is left"
+
+
+def test_a_curve_is_the_mean_of_the_latest_returns_at_even_steps() -> None:
+    returns = TrueReturns()
+    returns.steps, returns.returns = [30, 60, 70, 100], [1.0, 2.0, 3.0, 4.0]
+    assert returns.curve(100, points=4) == [(50, 1.0), (75, 2.0), (100, 2.5)]
+    returns.steps, returns.returns = list(range(1, 201)), [0.0] * 100 + [1.0] * 100
+    assert returns.curve(200, points=2) == [(100, 0.0), (200, 1.0)]
+
+
+def test_settings_are_named_by_the_config_that_they_are_in() -> None:
+    named = dict(flat_settings(AgentConfig(env=STEPS, n_envs=3)))
+    assert (named["env"], named["n_envs"], named["credit"]) == (STEPS, 3, "lrp")
+    assert named["redistribution.training.updates"] == ON_POLICY.training.updates
+    assert not [name for name, value in named.items() if not isinstance(value, int | float | str)]
+
+
+@pytest.mark.parametrize(
+    ("env", "delay", "words"),
+    [
+        (STEPS, 4, "paid every 4 steps"),
+        (STEPS, Delay.END, "all paid at the last step"),
+        (STEPS, Delay.AUTO, "all paid at the last step"),
+        (STEPS, Delay.NONE, "paid as the environment pays"),
+        ("rudder_lrp/Harvest-v0", Delay.AUTO, "paid late by its own rules"),
+    ],
+)
+def test_when_the_reward_is_paid_is_said_in_words(env, delay, words) -> None:
+    assert describe_delay(env, delay) == words
+
+
+@pytest.mark.parametrize("level", [["--log-level", "info"], ["--log-level=info"]])
+def test_the_log_level_may_stand_anywhere_and_takes_no_other_argument_along(level) -> None:
+    arguments = ["train", *level, "--env", "CartPole-v1"]
+    assert _take_level(arguments) == "info"
+    assert arguments == ["train", "--env", "CartPole-v1"]
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux tells so")
+def test_the_machine_is_named_by_its_processor() -> None:
+    told = Path("/proc/cpuinfo").read_text()
+    named = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    assert processor() == (named[0] if named else platform.machine())
+    assert environment_versions()["machine"] == f"{os.cpu_count()} cores, {processor()}"
