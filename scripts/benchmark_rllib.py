@@ -1,6 +1,7 @@
 """What credit costs RLlib: PPO with and without it, what flows between processes, and what it learns.
 
     python scripts/benchmark_rllib.py                     # delayed LunarLander-v3, two EnvRunners of four environments
+    python scripts/benchmark_rllib.py --env-runners 4 --n-envs 2 --timesteps 300000 --seed 1 --agents credit
 
 Both train one after the other on the same Ray. Wall time counts all that the machine does meanwhile; bytes and
 processor time do not.
@@ -8,6 +9,7 @@ processor time do not.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,9 @@ class Options:
     timesteps: int = 150_000
     """Environment steps of each agent."""
     seed: int = 0
-    """Of both agents."""
+    """Of the agents."""
+    agents: tuple[str, ...] = ("alone", "credit")
+    """Which of them to measure."""
     output: Path = FOLDER / "cost.jsonl"
     """The result table, a row an agent."""
 
@@ -109,10 +113,12 @@ def _flow(result: dict[str, Any], steps: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print and write the result file."""
     options = tyro.cli(Options)
+    if unknown := set(options.agents) - {"alone", "credit"}:
+        sys.exit(f"error: no agent {min(unknown)!r}; choose of alone, credit")
     ray.init(num_cpus=options.env_runners + 1, include_dashboard=False, log_to_driver=False)
     config = config_of(options)
     agents = {"alone": config, "credit": with_credit(config, seed=options.seed)}
-    found = {name: measure(own, options.timesteps) for name, own in agents.items()}
+    found = {name: measure(agents[name], options.timesteps) for name in options.agents}
     ray.shutdown()
     settings = {name: getattr(options, name) for name in ("env", "env_runners", "n_envs", "timesteps", "seed")}
     settings |= {"algo": "RLlib PPO", "ray": ray.__version__}

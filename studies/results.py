@@ -16,7 +16,7 @@ FOLDER = Path("results")
 """Where the tables are."""
 
 KEYS = {
-    "cost": ("env", "algo", "n_envs", "timesteps", "agent"),
+    "cost": ("env", "algo", "n_envs", "timesteps", "agent", "seed"),
     "faithfulness": ("piece",),
     "lrp_speed": ("device", "threads", "part", "case"),
     "watch_repair": ("agent", "seed"),

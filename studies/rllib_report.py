@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from rudder_lrp.viewing.statistics import interquartile_mean, stratified_bootstrap
 from studies.json_lines import Row
 from studies.pages import table
 from studies.results import ResultTable
@@ -21,8 +24,26 @@ _FLOW = {
 
 
 def rllib_rows(folder: Path) -> dict[str, Row]:
-    """Rows of RLlib's PPO by agent, alone and with credit."""
-    return {row["agent"]: row for row in ResultTable(folder / "cost.jsonl").rows() if row["algo"] == "RLlib PPO"}
+    """Rows of RLlib's PPO with two EnvRunners by agent, alone and with credit."""
+    return {row["agent"]: row for row in _rows(folder, env_runners=2)}
+
+
+def with_four_runners(folder: Path) -> Sequence[str]:
+    """Steps, seeds, and the interquartile mean of the returns with credit, with its interval."""
+    rows = _rows(folder, env_runners=4)
+    found = stratified_bootstrap(interquartile_mean, [np.array([row["true_return"] for row in rows])])
+    return [
+        f"{rows[0]['timesteps']:,}",
+        str(len(rows)),
+        f"{found.estimate:.1f}",
+        f"{found.low:.1f}",
+        f"{found.high:.1f}",
+    ]
+
+
+def _rows(folder: Path, env_runners: int) -> list[Row]:
+    rows = [row for row in ResultTable(folder / "cost.jsonl").rows() if row["algo"] == "RLlib PPO"]
+    return [row for row in rows if row["env_runners"] == env_runners]
 
 
 def flow(folder: Path) -> str:
