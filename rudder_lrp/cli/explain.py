@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, unwrap_vec_normalize
 
 from rudder_lrp.cli.agent import AgentConfig, Credit, normalised
@@ -136,9 +137,10 @@ def _statistics(run: Path | None, env: gym.Env[object, object]) -> VecNormalize 
 
 
 def _print_table(shown: Timeline, rows: int) -> None:
-    print(f"{'step':>5} {'credit':>9} {'true':>9} {'predicted':>9}  action, and where the credit comes from")
+    print(f"{'step':>5} {'credit':>9} {'+-':>7} {'true':>9} {'predicted':>9}  action, and where the credit comes from")
+    bars = np.zeros(len(shown.credit)) if shown.uncertainty is None else shown.uncertainty
     for step in shown.strongest_steps(rows):
         print(
-            f"{step:>5} {shown.credit[step]:>+9.3f} {shown.rewards[step]:>+9.3f} "
+            f"{step:>5} {shown.credit[step]:>+9.3f} {bars[step]:>7.3f} {shown.rewards[step]:>+9.3f} "
             f"{shown.predictions[step]:>9.3f}  {strongest_features(shown, step)}"
         )

@@ -32,6 +32,8 @@ class Timeline:
     """What was done at each step, in words."""
     images: Sequence[tuple[Array, Array]] = ()
     """Of each image that is observed, brightness and relevance `[T, rows, columns]`."""
+    uncertainty: Array | None = None
+    """Error bar of the redistributed reward of each step, `[T]`, where something says how sure it is."""
 
     @property
     def credit(self) -> Array:
@@ -42,6 +44,13 @@ class Timeline:
     def strongest_steps(self, count: int) -> list[int]:
         """The steps with most credit, either way, the strongest first."""
         return [int(step) for step in np.argsort(-np.abs(self.credit), kind="stable")[:count]]
+
+
+def credit_in_words(timeline: Timeline, step: int) -> str:
+    """A step's credit, with its error bar where there is one."""
+    if timeline.uncertainty is None:
+        return f"{timeline.credit[step]:+.3g}"
+    return f"{timeline.credit[step]:+.3g} \N{PLUS-MINUS SIGN} {timeline.uncertainty[step]:.2g}"
 
 
 def strongest_features(timeline: Timeline, step: int, count: int = 3) -> str:

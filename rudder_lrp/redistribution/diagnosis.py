@@ -64,7 +64,7 @@ def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
     batch = LessonBatch.collate([lesson])
     with torch.no_grad():
         predictions = redistributor.predictions(batch.features, batch.lengths)[0].numpy()
-    redistributed = redistributor.redistribute([lesson])[0]
+    (redistributed,), (uncertainty,) = redistributor.redistribute([lesson], return_uncertainty=True)
     names, rows = _sources(redistributor, lesson, redistributed)
     return Timeline(
         rewards=lesson.rewards,
@@ -74,6 +74,7 @@ def timeline(redistributor: Redistributor, lesson: Lesson) -> Timeline:
         feature_names=names,
         actions=_actions(redistributor.features, lesson.features),
         images=_images(redistributor.features, lesson.features, rows),
+        uncertainty=uncertainty if uncertainty.any() else None,
     )
 
 

@@ -21,8 +21,8 @@ reward in what the agent gets; the rest is the environment's own reward.
 `credit/true_return`. `credit/relevance_leak` should be near 0.
 
 **Why?** The pictures under *Images* show single episodes, from the worst to the best of the latest held-out ones: what
-the environment paid, what the agent is handed out (both sum to the return), the return predicted after each step, and
-which features the credit of each step comes from. The columns of that map sum to the credit above them.
+the environment paid, what the agent is handed out (both sum to the return) with its error bars, the return predicted
+after each step, and which features the credit of each step comes from. The columns of that map sum to the credit above.
 
 **When it does not help.** `explained_variance` stays near 0: the return cannot be told from what is seen, or there
 are too few episodes yet. It is near 1, but `steps_moved_back` stays near 0: the reward was not late. Both are fine and

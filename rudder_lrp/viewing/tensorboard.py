@@ -14,9 +14,9 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from rudder_lrp.episodes.episode import Array
-from rudder_lrp.episodes.timeline import Timeline, strongest_features
+from rudder_lrp.episodes.timeline import Timeline, credit_in_words, strongest_features
 
-_PAID, _CREDIT, _OUTLOOK = "#444444", "#0b6e4f", "#1f5fa8"
+_PAID, _CREDIT, _DOUBT, _OUTLOOK = "#444444", "#0b6e4f", "#e09f3e", "#1f5fa8"
 _WIDTH, _DPI = 4.2, 200
 _NAMED = 3  # steps that are named, and frames that are shown
 
@@ -77,6 +77,9 @@ def _draw_rewards(axes: Axes, timeline: Timeline) -> None:
     axes.bar(steps, timeline.redistributed, width=1.0, color=_CREDIT)
     axes.axhline(0.0, color="black", linewidth=0.6)
     _symmetric(axes, timeline.redistributed)
+    if timeline.uncertainty is not None:
+        low, high = (timeline.redistributed + side * timeline.uncertainty for side in (-1.0, 1.0))
+        axes.fill_between(steps, low, high, step="mid", color=_DOUBT, alpha=0.35, linewidth=0.0)
     paid = axes.twinx()
     at = np.flatnonzero(timeline.rewards)
     if len(at):
@@ -84,7 +87,8 @@ def _draw_rewards(axes: Axes, timeline: Timeline) -> None:
         paid.plot(at, timeline.rewards[at], "o", color=_PAID, markersize=3)
     _symmetric(paid, timeline.rewards)
     paid.tick_params(labelsize=7, colors=_PAID)
-    axes.set_title("handed out (left scale)", fontsize=8, loc="left", color=_CREDIT, pad=3)
+    sure = "" if timeline.uncertainty is None else " \N{PLUS-MINUS SIGN} error bar"
+    axes.set_title(f"handed out{sure} (left scale)", fontsize=8, loc="left", color=_CREDIT, pad=3)
     axes.set_title("paid (right scale)", fontsize=8, loc="right", color=_PAID, pad=3)
 
 
@@ -124,7 +128,7 @@ def _draw_frames(figure: SubFigure, timeline: Timeline) -> None:
 
 def _name_strongest(figure: SubFigure, timeline: Timeline) -> None:
     lines = [
-        f"step {step}: {timeline.credit[step]:+.3g} ({strongest_features(timeline, step, 2)})"
+        f"step {step}: {credit_in_words(timeline, step)} ({strongest_features(timeline, step, 2)})"
         for step in timeline.strongest_steps(_NAMED)
     ]
     figure.text(0.02, 0.95, "\n".join(["most credit:", *lines]), fontsize=7.5, va="top", linespacing=1.4)

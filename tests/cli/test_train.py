@@ -88,6 +88,9 @@ def test_an_episode_is_explained_by_a_picture_and_a_table(trained, tmp_path, cap
     out = capsys.readouterr().out
     assert "10 steps, return" in out
     assert len(out.splitlines()) == 6
+    header, *rows = (line.split() for line in out.splitlines()[1:5])
+    assert header[:5] == ["step", "credit", "+-", "true", "predicted"]
+    assert all(float(bar) > 0.0 for _, _, bar, *_ in rows)
 
 
 @pytest.mark.parametrize("algo", ["DQN", "QRDQN"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rudder_lrp.episodes.timeline import Timeline, strongest_features
+from rudder_lrp.episodes.timeline import Timeline, credit_in_words, strongest_features
 
 SHOWN = Timeline(
     rewards=np.array([1.0, 0.0, 5.0]),
@@ -38,3 +38,8 @@ def test_what_is_no_feature_or_earned_nothing_is_not_named_as_the_reason() -> No
 
 def test_without_relevance_the_action_alone_is_named() -> None:
     assert strongest_features(replace(SHOWN, relevance=None), 0) == "action left"
+
+
+def test_credit_is_told_with_its_error_bar_where_there_is_one() -> None:
+    assert credit_in_words(SHOWN, 1) == "+4"
+    assert credit_in_words(replace(SHOWN, uncertainty=np.array([0.0, 1.234, 0.0])), 1) == "+4 \N{PLUS-MINUS SIGN} 1.2"

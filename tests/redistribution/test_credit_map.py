@@ -75,6 +75,19 @@ def test_in_a_timeline_only_the_last_step_has_anything_left_over(structure, memb
     np.testing.assert_allclose(shown.relevance.sum(axis=1), shown.redistributed, atol=1e-9 * scale)
 
 
+@pytest.mark.parametrize("members", [1, 4])
+def test_a_timeline_has_the_error_bars_of_what_is_handed_out(members) -> None:
+    predictor, episodes = trained(Structure.MARKOV, members=members)
+    lesson, redistributor = Lesson.from_episode(episodes[0], predictor.features), LRPRedistributor(predictor)
+    _, (uncertainty,) = redistributor.redistribute([lesson], return_uncertainty=True)
+    shown = timeline(redistributor, lesson).uncertainty
+    if members == 1:
+        assert shown is None
+    else:
+        np.testing.assert_array_equal(shown, uncertainty)
+        assert shown.min() > 0.0
+
+
 def test_the_relevance_of_an_image_reaches_its_cells_without_loss() -> None:
     space = spaces.Box(0, 255, (12, 12, 3), np.uint8)
     predictor, episodes = trained(Structure.LEAKY, space)

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -76,6 +76,9 @@ def _drawn(artist: Artist) -> str:
         case LineCollection():
             how = f"{to_hex(artist.get_color()[0])} {numbers(artist.get_linewidth())}"
             return f"lines {numbers(artist.get_segments())} {how}, {layer}"
+        case PolyCollection():
+            how = f"{to_hex(artist.get_facecolor()[0])} {numbers(artist.get_linewidth())}"
+            return f"band {numbers([path.vertices for path in artist.get_paths()])} {how}, {layer}"
         case AxesImage():
             how = f"{artist.get_cmap().name} {numbers(artist.get_clim())} {artist.get_interpolation()} {artist.origin}"
             where = f"{numbers(artist.get_extent())} aspect {artist.axes.get_aspect()}"

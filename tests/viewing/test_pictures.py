@@ -30,6 +30,7 @@ def played(images: bool = True) -> Timeline:
         ["x", "y", "speed", "idle", "paid", "height", "bias", "memory"],
         ["up", "down", "up", "down"],
         [(seen, seen - 0.4)] if images else (),
+        np.array([0.1, 0.5, 2.0, 0.0]) if images else None,
     )
 
 
