@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.progress_bar import ProgressBar as Bar
 from stable_baselines3 import PPO
 
-from rudder_lrp.cli import compare, live, progress
+from rudder_lrp.cli import compare, explain_model, live, progress
 from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Delay
 from rudder_lrp.cli.compare import WITH, WITHOUT, Compare
 from rudder_lrp.cli.environments import describe_delay
@@ -156,3 +158,64 @@ def test_the_machine_is_named_by_its_processor() -> None:
     named = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
     assert processor() == (named[0] if named else platform.machine())
     assert environment_versions()["machine"] == f"{os.cpu_count()} cores, {processor()}"
+
+
+def test_all_runs_go_on_side_by_side_as_asked_for(monkeypatch) -> None:
+    asked, totals = [], []
+
+    class Watched(live.LiveTable):
+        def __init__(self, total: int) -> None:
+            totals.append(total)
+            super().__init__(total)
+
+    def run_all(jobs, processes):
+        asked.append((list(jobs), processes))
+        return iter(())
+
+    monkeypatch.setattr(compare, "run_all", run_all)
+    monkeypatch.setattr(compare, "LiveTable", Watched)
+    assert compare._run([JOB, OTHER], Compare(processes=3)) == {}
+    assert asked == [([JOB, OTHER], 3)]
+    assert totals == [2000]
+
+
+def test_a_comparison_writes_down_what_it_says(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    options = Compare(AgentConfig(env=STEPS), timesteps=64)
+    ended = {
+        arm: {seed: replace(RECORD, final_return=level + seed) for seed in options.seeds}
+        for arm, level in ((WITH, 10.0), (WITHOUT, 0.0))
+    }
+    results = {
+        replace(JOB, arm=arm, config=replace(JOB.config, seed=seed)): run
+        for arm, runs in ended.items()
+        for seed, run in runs.items()
+    }
+    tuning = {replace(OTHER, discount=discount): replace(RECORD, final_return=discount) for discount in (0.9, 1.0)}
+    compare._report(options, tmp_path, {WITH: 0.99, WITHOUT: 1.0}, tuning, results)
+    out, record = capsys.readouterr().out, json.loads((tmp_path / "comparison.json").read_text())
+    assert (tmp_path / "comparison.json").read_text().startswith('{\n "task": ')
+    assert record.pop("sentence") in out
+    assert record.pop("versions").keys() >= {"python", "torch", "machine"}
+    assert record.pop("verdict").keys() == {"ours", "theirs", "probability", "separate"}
+    assert record == {
+        "task": STEPS,
+        "timesteps": 64,
+        "discounts": {WITH: 0.99, WITHOUT: 1.0},
+        "tuning": {WITH: {}, WITHOUT: {"0.9": 0.9, "1.0": 1.0}},
+        "runs": json.loads(
+            json.dumps({arm: {at: asdict(run) for at, run in runs.items()} for arm, runs in ended.items()})
+        ),
+        "processor_seconds": 60.0,
+    }
+    picture, numbers, board = out.splitlines()[-3:]
+    assert picture == f"picture     {tmp_path / 'curves.png'}"
+    assert numbers == f"numbers     {tmp_path / 'comparison.json'}"
+    assert board == f"TensorBoard tensorboard --logdir {tmp_path}"
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert list((tmp_path / "comparison").glob("events*"))
+
+
+def test_of_inputs_that_count_alike_the_first_come_first() -> None:
+    table = list(explain_model._table(np.arange(40.0), np.ones(40), top=30))
+    assert [int(line.split()[0]) for line in table[1:]] == list(range(30))

@@ -36,6 +36,7 @@ def test_training_leaves_model_predictor_settings_and_the_latest_run(trained) ->
     folder, _, _ = trained
     for name in ("model.zip", "predictor.safetensors", "settings.json"):
         assert (folder / name).is_file()
+    assert len((folder / "settings.json").read_text().splitlines()) > 20, "a setting a line"
     assert (folder.parent / "latest").resolve() == max(folder.parent.glob("Steps-v0_*"))
 
 
