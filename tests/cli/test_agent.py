@@ -9,7 +9,7 @@ import gymnasium as gym
 import pytest
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Credit, build_agent
+from rudder_lrp.cli.agent import ON_POLICY, REPLAYED, AgentConfig, Credit, build_agent, redistribution_of
 from rudder_lrp.cli.environments import find_spec, outcome_labels
 from rudder_lrp.lstm import Structure
 from rudder_lrp.prediction.quality import Target
@@ -46,6 +46,18 @@ def test_what_is_replayed_is_always_redistributed_anew() -> None:
 def test_where_payments_on_the_way_come_late_all_that_is_outstanding_is_predicted(delay, target) -> None:
     env = build_agent(AgentConfig(STEPS, delay=delay, n_envs=1)).get_env()
     assert env.online.config.training.target is target
+
+
+def test_how_a_predictor_learns_is_left_to_the_algorithm_unless_it_is_said() -> None:
+    assert [redistribution_of(AgentConfig(STEPS, algo=algo)) for algo in ("PPO", "DQN")] == [ON_POLICY, REPLAYED]
+    chosen = replace(ON_POLICY, growth=2.0)
+    assert redistribution_of(AgentConfig(STEPS, algo="DQN", redistribution=chosen)) == chosen
+
+
+def test_the_policy_that_a_file_names_is_taken(tmp_path) -> None:
+    zoo = tmp_path / "ppo.yml"
+    zoo.write_text("CartPole-v1:\n  policy: CnnPolicy\n")
+    assert AgentConfig("CartPole-v1", algo_file=zoo).zoo.policy == "CnnPolicy"
 
 
 def test_arguments_of_the_constructor_go_along() -> None:

@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.progress_bar import ProgressBar as Bar
 from stable_baselines3 import PPO
 
-from rudder_lrp.cli import compare, explain_model, live, progress
-from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Delay
+from rudder_lrp.cli import compare, explain_model, live, progress, train
+from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Delay, build_agent
 from rudder_lrp.cli.compare import WITH, WITHOUT, Compare
 from rudder_lrp.cli.environments import describe_delay
 from rudder_lrp.cli.episodes import TrueReturns
 from rudder_lrp.cli.main import _take_level
 from rudder_lrp.cli.tensorboard import flat_settings
 from rudder_lrp.cli.versions import environment_versions, processor
-from rudder_lrp.cli.workers import Job, News, Record
+from rudder_lrp.cli.workers import Job, News, Record, _log_death
 from rudder_lrp.viewing.comparison import Verdict
 from rudder_lrp.viewing.statistics import Interval
 from tests.cli.running import STEPS
@@ -87,10 +87,10 @@ def test_a_run_that_ends_is_a_line_and_leaves_the_table(written, monkeypatch) ->
     names, steps, bars, returns = (list(column.cells) for column in running.columns)
     assert names == [JOB.label, OTHER.label, "all"]
     assert steps == ["500", "100", "600"]
-    assert [(bar.completed, bar.total) for bar in bars if isinstance(bar, Bar)] == [
-        (500, 1000),
-        (100, 1000),
-        (600, 2000),
+    assert [(bar.completed, bar.total, bar.width) for bar in bars if isinstance(bar, Bar)] == [
+        (500, 1000, 30),
+        (100, 1000, 30),
+        (600, 2000, 30),
     ]
     assert returns == ["1.23", "-2.00", "10 s, 23 s to go"]
     table.tell(News(JOB, record=RECORD))
@@ -219,3 +219,38 @@ def test_a_comparison_writes_down_what_it_says(tmp_path, monkeypatch, capsys) ->
 def test_of_inputs_that_count_alike_the_first_come_first() -> None:
     table = list(explain_model._table(np.arange(40.0), np.ones(40), top=30))
     assert [int(line.split()[0]) for line in table[1:]] == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "said"),
+    [
+        (3, "the process ended with status 3\n"),
+        (-15, "the process ended with SIGTERM\n"),
+        (-9, "the process ended with SIGKILL; the system does so where memory is short\n"),
+    ],
+)
+def test_a_log_ends_with_how_its_process_did(tmp_path, exitcode, said) -> None:
+    (tmp_path / "log.txt").write_text("before\n")
+    _log_death(tmp_path / "log.txt", exitcode)
+    assert (tmp_path / "log.txt").read_text() == f"before\n{said}"
+
+
+def test_by_default_as_many_runs_go_on_as_this_process_may_use_cores(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 5}, raising=False)
+    assert (compare._processes(Compare()), compare._processes(Compare(processes=2))) == (5, 2)
+
+
+def test_a_trained_agent_is_judged_on_what_it_saw_in_training(tmp_path, monkeypatch, capsys) -> None:
+    seen = []
+    monkeypatch.setattr(train, "trained_policy", lambda model, env, statistics: seen.append(statistics))
+    monkeypatch.setattr(train, "mean_return", lambda env, begin, episodes, seed: float(begin() is None) + seed)
+    zoo = tmp_path / "ppo.yml"
+    zoo.write_text("default:\n  normalize: true\n  policy: MlpPolicy\n")
+    options = train.Train(AgentConfig(STEPS, algo_file=zoo, n_envs=1, seed=2), evaluation_episodes=3)
+    model = build_agent(options.agent)
+    train._report(options, model, TrueReturns(), tmp_path)
+    assert seen == [model.get_vec_normalize_env()] != [None]
+    out = capsys.readouterr().out
+    assert "trained 0 steps; true return, mean of 3 episodes" in out
+    assert out.index("random policy") < out.index("trained agent") < out.index("in training") < out.index("optimal")
+    assert f"TensorBoard tensorboard --logdir {options.logdir}" in out
