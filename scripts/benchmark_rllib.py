@@ -94,7 +94,8 @@ def measure(config: PPOConfig, timesteps: int) -> dict[str, Any]:
             print(f"{steps:,} steps, {time.perf_counter() - begun:.0f} s, return {returns[-1]:.0f}", flush=True)
     seconds = time.perf_counter() - begun
     algorithm.stop()
-    found = {"steps": steps, "wall_seconds": round(seconds, 1), "true_return": round(float(np.mean(returns[-5:])), 1)}
+    latest = float(np.nanmean(returns[-5:]))  # in some iterations no episode ends
+    found = {"steps": steps, "wall_seconds": round(seconds, 1), "true_return": round(latest, 1)}
     return found | _flow(result, steps)
 
 
