@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from rich.console import Console
@@ -20,12 +21,14 @@ from rudder_lrp.cli import compare, explain_model, live, progress, train
 from rudder_lrp.cli.agent import ON_POLICY, AgentConfig, Delay, build_agent
 from rudder_lrp.cli.compare import WITH, WITHOUT, Compare
 from rudder_lrp.cli.environments import describe_delay
-from rudder_lrp.cli.episodes import TrueReturns
+from rudder_lrp.cli.episodes import TrueReturns, play_episode, random_policy
+from rudder_lrp.cli.explain import Explain, _policy
+from rudder_lrp.cli.folders import new_run
 from rudder_lrp.cli.main import _take_level
 from rudder_lrp.cli.tensorboard import flat_settings
 from rudder_lrp.cli.versions import environment_versions, processor
 from rudder_lrp.cli.workers import Job, News, Record, _log_death
-from rudder_lrp.viewing.comparison import Verdict
+from rudder_lrp.viewing.comparison import Verdict, draw_curves
 from rudder_lrp.viewing.statistics import Interval
 from tests.cli.running import STEPS
 from tests.sb3.play import trusted, vec_env
@@ -192,6 +195,10 @@ def test_a_comparison_writes_down_what_it_says(tmp_path, monkeypatch, capsys) ->
         for seed, run in runs.items()
     }
     tuning = {replace(OTHER, discount=discount): replace(RECORD, final_return=discount) for discount in (0.9, 1.0)}
+    titles = []
+    monkeypatch.setattr(
+        compare, "draw_curves", lambda of, title, path: (titles.append(title), draw_curves(of, title, path))
+    )
     compare._report(options, tmp_path, {WITH: 0.99, WITHOUT: 1.0}, tuning, results)
     out, record = capsys.readouterr().out, json.loads((tmp_path / "comparison.json").read_text())
     assert (tmp_path / "comparison.json").read_text().startswith('{\n "task": ')
@@ -208,6 +215,7 @@ def test_a_comparison_writes_down_what_it_says(tmp_path, monkeypatch, capsys) ->
         ),
         "processor_seconds": 60.0,
     }
+    assert titles == [f"{STEPS}, all paid at the last step: PPO"]
     picture, numbers, board = out.splitlines()[-3:]
     assert picture == f"picture     {tmp_path / 'curves.png'}"
     assert numbers == f"numbers     {tmp_path / 'comparison.json'}"
@@ -254,3 +262,45 @@ def test_a_trained_agent_is_judged_on_what_it_saw_in_training(tmp_path, monkeypa
     assert "trained 0 steps; true return, mean of 3 episodes" in out
     assert out.index("random policy") < out.index("trained agent") < out.index("in training") < out.index("optimal")
     assert f"TensorBoard tensorboard --logdir {options.logdir}" in out
+
+
+def test_outcomes_are_shares_of_the_latest_episodes_that_speak_of_them() -> None:
+    returns = TrueReturns()
+    assert returns.recent_outcomes() == {}
+    returns.outcomes = [{"most": 0.0}] * 5 + [{"most": 1.0, "won": 1.0}, {"most": 0.0}]
+    assert returns.recent_outcomes(2) == {"most": 0.5, "won": 1.0}
+
+
+@pytest.mark.parametrize(("limit", "truncated"), [(3, True), (None, False)])
+def test_a_played_episode_says_whether_it_was_cut_off(limit, truncated) -> None:
+    env = gym.make("CartPole-v1", max_episode_steps=limit or 500)
+    env.action_space.seed(0)
+    episode = play_episode(env, random_policy(env), seed=0)
+    assert (episode.truncated, len(episode) == 3) == (truncated, truncated)
+
+
+def test_without_a_model_an_episode_of_chance_is_explained() -> None:
+    env = gym.make("CartPole-v1")
+    policy = _policy(Explain(seed=4), env)
+    drawn = [policy(None) for _ in range(8)]
+    env.action_space.seed(4)
+    assert drawn == [env.action_space.sample() for _ in range(8)]
+
+
+def test_only_the_arm_with_credit_has_credit_and_one_run_of_each_has_pictures() -> None:
+    jobs = compare._jobs(Compare(AgentConfig(env=STEPS), seeds=(3, 4)), Path("runs"), {WITH: 0.9, WITHOUT: 1.0})
+    assert [(job.arm, job.config.credit.value, job.discount, job.config.seed, job.pictures) for job in jobs] == [
+        (WITH, "lrp", 0.9, 3, 3),
+        (WITHOUT, "none", 1.0, 3, 3),
+        (WITH, "lrp", 0.9, 4, 0),
+        (WITHOUT, "none", 1.0, 4, 0),
+    ]
+    assert [str(job.folder) for job in jobs[:2]] == [
+        "runs/with_credit_discount_0.9_seed_3",
+        "runs/without_discount_1_seed_3",
+    ]
+
+
+def test_a_run_gets_a_folder_of_its_own_however_deep(tmp_path) -> None:
+    made = [new_run(tmp_path / "a" / "b", "run") for _ in range(2)]
+    assert [folder.relative_to(tmp_path).as_posix() for folder in made] == ["a/b/run_1", "a/b/run_2"]
