@@ -227,6 +227,9 @@ PAGES = {
         {
             "that run of {} steps the true return came to {} without credit and to {} with it, one seed "
             "each": rllib_report.learnt,
+            "With four EnvRunners of two environments, {} steps and {} seeds, the return of the last iterations comes "
+            "to {} [{}, {}] with credit (interquartile mean); at the same discount and lambda an agent of "
+            "Stable-Baselines3 evaluates to {} [{}, {}].": rllib_report.with_four_runners,
             "would make {} lessons and {} MB a second, and every version of {} kB goes to each of them, {} MB in "
             "all": rllib_report.thousand,
         },

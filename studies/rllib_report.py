@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rudder_lrp.viewing.statistics import interquartile_mean, stratified_bootstrap
+from studies.horizon_report import evaluated
 from studies.json_lines import Row
 from studies.pages import table
 from studies.results import ResultTable
@@ -29,16 +30,11 @@ def rllib_rows(folder: Path) -> dict[str, Row]:
 
 
 def with_four_runners(folder: Path) -> Sequence[str]:
-    """Steps, seeds, and the interquartile mean of the returns with credit, with its interval."""
+    """Steps and seeds with credit, and interquartile means with their intervals: RLlib's, Stable-Baselines3's."""
     rows = _rows(folder, env_runners=4)
-    found = stratified_bootstrap(interquartile_mean, [np.array([row["true_return"] for row in rows])])
-    return [
-        f"{rows[0]['timesteps']:,}",
-        str(len(rows)),
-        f"{found.estimate:.1f}",
-        f"{found.low:.1f}",
-        f"{found.high:.1f}",
-    ]
+    runs = np.array([row["true_return"] for row in rows]), evaluated(folder)["LunarLander-v3"]["lrp/minimal"]
+    told = [stratified_bootstrap(interquartile_mean, [of_one]) for of_one in runs]
+    return [f"{rows[0]['timesteps']:,}", str(len(rows)), *(f"{number:.1f}" for found in told for number in found)]
 
 
 def _rows(folder: Path, env_runners: int) -> list[Row]:
