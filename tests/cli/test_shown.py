@@ -182,46 +182,59 @@ def test_all_runs_go_on_side_by_side_as_asked_for(monkeypatch) -> None:
     assert totals == [2000]
 
 
-def test_a_comparison_writes_down_what_it_says(tmp_path, monkeypatch, capsys) -> None:
+ENDED = {
+    arm: {seed: replace(RECORD, final_return=level + seed) for seed in range(5)}
+    for arm, level in ((WITH, 10.0), (WITHOUT, 0.0))
+}
+
+
+@pytest.fixture
+def reported(tmp_path, monkeypatch, capsys) -> tuple[Path, list[str], str]:
+    """The folder of a comparison, the titles of what was drawn, and what was printed."""
     monkeypatch.setenv("COLUMNS", "150")
-    options = Compare(AgentConfig(env=STEPS), timesteps=64)
-    ended = {
-        arm: {seed: replace(RECORD, final_return=level + seed) for seed in options.seeds}
-        for arm, level in ((WITH, 10.0), (WITHOUT, 0.0))
-    }
     results = {
         replace(JOB, arm=arm, config=replace(JOB.config, seed=seed)): run
-        for arm, runs in ended.items()
+        for arm, runs in ENDED.items()
         for seed, run in runs.items()
     }
     tuning = {replace(OTHER, discount=discount): replace(RECORD, final_return=discount) for discount in (0.9, 1.0)}
-    titles = []
+    titles: list[str] = []
     monkeypatch.setattr(
         compare, "draw_curves", lambda of, title, path: (titles.append(title), draw_curves(of, title, path))
     )
+    options = Compare(AgentConfig(env=STEPS), timesteps=64)
     compare._report(options, tmp_path, {WITH: 0.99, WITHOUT: 1.0}, tuning, results)
-    out, record = capsys.readouterr().out, json.loads((tmp_path / "comparison.json").read_text())
-    assert (tmp_path / "comparison.json").read_text().startswith('{\n "task": ')
+    return tmp_path, titles, capsys.readouterr().out
+
+
+def test_a_comparison_writes_down_what_it_says(reported) -> None:
+    folder, _, out = reported
+    text = (folder / "comparison.json").read_text()
+    assert text.startswith('{\n "task": ')
+    record = json.loads(text)
     assert record.pop("sentence") in out
     assert record.pop("versions").keys() >= {"python", "torch", "machine"}
     assert record.pop("verdict").keys() == {"ours", "theirs", "probability", "separate"}
+    runs = {arm: {seed: asdict(run) for seed, run in of_arm.items()} for arm, of_arm in ENDED.items()}
     assert record == {
         "task": STEPS,
         "timesteps": 64,
         "discounts": {WITH: 0.99, WITHOUT: 1.0},
         "tuning": {WITH: {}, WITHOUT: {"0.9": 0.9, "1.0": 1.0}},
-        "runs": json.loads(
-            json.dumps({arm: {at: asdict(run) for at, run in runs.items()} for arm, runs in ended.items()})
-        ),
+        "runs": json.loads(json.dumps(runs)),
         "processor_seconds": 60.0,
     }
+
+
+def test_a_comparison_ends_with_where_its_picture_numbers_and_curves_are(reported) -> None:
+    folder, titles, out = reported
     assert titles == [f"{STEPS}, all paid at the last step: PPO"]
     picture, numbers, board = out.splitlines()[-3:]
-    assert picture == f"picture     {tmp_path / 'curves.png'}"
-    assert numbers == f"numbers     {tmp_path / 'comparison.json'}"
-    assert board == f"TensorBoard tensorboard --logdir {tmp_path}"
-    assert (tmp_path / "curves.png").stat().st_size > 1000
-    assert list((tmp_path / "comparison").glob("events*"))
+    assert picture == f"picture     {folder / 'curves.png'}"
+    assert numbers == f"numbers     {folder / 'comparison.json'}"
+    assert board == f"TensorBoard tensorboard --logdir {folder}"
+    assert (folder / "curves.png").stat().st_size > 1000
+    assert list((folder / "comparison").glob("events*"))
 
 
 def test_of_inputs_that_count_alike_the_first_come_first() -> None:

@@ -116,11 +116,6 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
     predictor = ReturnPredictor.for_spaces(*SPACES)
     predictor.rescale_(0.5, 2.0)
     qualities = evaluate(predictor, lessons)
-    ends = {
-        (head, at): predictor.heads[head](predictor.states(torch.from_numpy(one.features)[None]))[0, -1].detach().var()
-        for head in Head
-        for at, one in enumerate(lessons)
-    }
     for head, quality in qualities.items():
         predicted, came = [], []
         for one in lessons:
@@ -138,14 +133,24 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
         assert quality.explained_variance == pytest.approx(1.0 - np.square(errors).mean() / late.var(), rel=1e-4)
         assert quality.loss_last == pytest.approx(np.square(errors).mean(), rel=1e-4)
         assert quality.excess == pytest.approx(errors.mean(), rel=1e-4)
-        variances = [ends[head, at] for at in range(len(lessons))]
-        assert quality.doubt == pytest.approx(np.mean(variances), rel=1e-4)
         if head is Head.OUTLOOK:
             along = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
             assert quality.foreseen == pytest.approx(1.0 - along / late.var(), rel=1e-4)
             assert quality.loss_along == pytest.approx(along, rel=1e-4)
         else:
             assert np.isnan(quality.foreseen)
+
+
+def test_doubt_is_the_variance_among_members_at_the_last_step() -> None:
+    rng = np.random.default_rng(0)
+    lessons = [Lesson(rng.normal(size=(n, 9)).astype(np.float32), rng.normal(size=n)) for n in (3, 5, 4)]
+    predictor = ReturnPredictor.for_spaces(*SPACES)
+    predictor.rescale_(0.5, 2.0)
+    with torch.no_grad():
+        states = [predictor.states(torch.from_numpy(lesson.features)[None])[0, -1] for lesson in lessons]
+        for head, quality in evaluate(predictor, lessons).items():
+            variances = [float(predictor.heads[head](last).var()) for last in states]
+            assert quality.doubt == pytest.approx(np.mean(variances), rel=1e-4)
 
 
 @pytest.mark.parametrize(("loss", "doubt", "factor"), [(8.0, 2.0, 2.0), (2.0, 8.0, 1.3), (2.0, 0.0, 1.3)])
