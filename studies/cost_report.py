@@ -18,7 +18,7 @@ AGENTS = {
 def costs(folder: Path) -> str:
     """Wall and processor time of PPO with credit, a column a run: its environment, steps and parallel environments."""
     runs: dict[str, dict[str, Row]] = {}
-    for row in sorted(_rows(folder, "PPO"), key=lambda row: (row["n_envs"], row["timesteps"])):
+    for row in sorted(rows_of(folder, "PPO"), key=lambda row: (row["n_envs"], row["timesteps"])):
         run = f"{row['env']}, {row['timesteps']:,} steps, {row['n_envs']:,} environments"
         runs.setdefault(run, {})[row["agent"]] = row
     rows = [[name, *(_ratios(run.get(agent)) for run in runs.values())] for agent, name in AGENTS.items()]
@@ -31,12 +31,13 @@ def _ratios(row: Row | None) -> str:
 
 def cost_of_sac(folder: Path) -> list[str]:
     """Steps, and the multiples of SAC alone, on Pendulum and on HalfCheetah."""
-    found = {row["env"]: row for row in _rows(folder, "SAC") if row["agent"] == "default"}
+    found = {row["env"]: row for row in rows_of(folder, "SAC") if row["agent"] == "default"}
     told = []
     for row in (found["Pendulum-v1"], found["HalfCheetah-v5"]):
         told += [f"{row['timesteps']:,}", *(f"{row[ratio]:.2f}" for ratio in ("wall_ratio", "processor_ratio"))]
     return told
 
 
-def _rows(folder: Path, algo: str) -> list[Row]:
+def rows_of(folder: Path, algo: str) -> list[Row]:
+    """Rows of an algorithm."""
     return [row for row in ResultTable(folder / "cost.jsonl").rows() if row["algo"] == algo]

@@ -53,4 +53,4 @@ class Fingerprints:
 
     @property
     def _lines(self) -> JsonLines:
-        return JsonLines(self.path)
+        return JsonLines(self.path, remedy="restore the file, or the rows that name it cannot be read")

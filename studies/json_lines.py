@@ -24,6 +24,8 @@ class JsonLines:
     """A file of rows, each with its version."""
 
     path: Path
+    remedy: str = "delete the line, and its run will be repeated"
+    """What to do where a line is damaged."""
 
     def read(self, required: Sequence[str]) -> list[Row]:
         """All rows, in the order of the lines; none if there is no file.
@@ -61,17 +63,16 @@ class JsonLines:
         return ValueError(f"{self.path}, line {number}, {found}; {remedy}")
 
     def _parsed(self, line: str, number: int, required: Sequence[str]) -> Row:
-        remedy = "delete the line, and its run will be repeated"
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise self.refused(number, f"is damaged ({error})", remedy) from error
+            raise self.refused(number, f"is damaged ({error})", self.remedy) from error
         if not isinstance(row, dict):
-            raise self.refused(number, f"is damaged (no row of names and values but {line[:20]!r})", remedy)
+            raise self.refused(number, f"is damaged (no row of names and values but {line[:20]!r})", self.remedy)
         if row.get("format") != FORMAT:
             found = f"has format {row.get('format')!r}, this code reads {FORMAT}"
             raise self.refused(number, found, "give another results folder, or delete the line to repeat the run")
         if missing := [name for name in required if not isinstance(row.get(name), str | int | float)]:
-            raise self.refused(number, f"is damaged or of another study (no {missing[0]!r})", remedy)
+            raise self.refused(number, f"is damaged or of another study (no {missing[0]!r})", self.remedy)
         del row["format"]
         return dict(row)

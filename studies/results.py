@@ -63,8 +63,9 @@ class ResultTable:
             ValueError: naming the line that is damaged, of another version, there twice, or of unknown origin.
         """
         found: dict[Key, Row] = {}
-        origins = self.fingerprints.known()
-        for number, row in enumerate(self._lines.read((*self.key, "origin")), start=1):
+        lines = self._lines.read((*self.key, "origin"))
+        origins = self.fingerprints.known()  # afterwards: whoever writes a row has written its origin before
+        for number, row in enumerate(lines, start=1):
             if self.key_of(row) in found:
                 remedy = "delete the one that is not to count"
                 raise self._lines.refused(number, "repeats the run of an earlier line", remedy)
@@ -78,9 +79,9 @@ class ResultTable:
             ValueError: if what is there cannot be read.
         """
         with self._lines.claimed():
-            known = {self.key_of(row): row for row in (*self.rows(), *rows)}
-            origins = [_origin(row) for row in known.values()]
-            self.fingerprints.remember({fingerprint(origin): origin for origin in origins})
+            new = list(rows)
+            known = {self.key_of(row): row for row in (*self.rows(), *new)}
+            self.fingerprints.remember({fingerprint(origin): origin for origin in map(_origin, new)})
             self._lines.write(_written(known[key]) for key in sorted(known, key=_order))
 
     def locks(self) -> Path:

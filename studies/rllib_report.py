@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from rudder_lrp.viewing.statistics import interquartile_mean, stratified_bootstrap
+from studies.cost_report import rows_of
 from studies.horizon_report import evaluated
 from studies.json_lines import Row
 from studies.pages import table
-from studies.results import ResultTable
 
 _FLOW = {
     "finished episodes": "lessons",
@@ -38,8 +38,7 @@ def with_four_runners(folder: Path) -> Sequence[str]:
 
 
 def _rows(folder: Path, env_runners: int) -> list[Row]:
-    rows = [row for row in ResultTable(folder / "cost.jsonl").rows() if row["algo"] == "RLlib PPO"]
-    return [row for row in rows if row["env_runners"] == env_runners]
+    return [row for row in rows_of(folder, "RLlib PPO") if row["env_runners"] == env_runners]
 
 
 def flow(folder: Path) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
-import numpy as np
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, unwrap_vec_normalize
 
 from rudder_lrp.cli.agent import AgentConfig, Credit, normalised
@@ -138,9 +137,9 @@ def _statistics(run: Path | None, env: gym.Env[object, object]) -> VecNormalize 
 
 def _print_table(shown: Timeline, rows: int) -> None:
     print(f"{'step':>5} {'credit':>9} {'+-':>7} {'true':>9} {'predicted':>9}  action, and where the credit comes from")
-    bars = np.zeros(len(shown.credit)) if shown.uncertainty is None else shown.uncertainty
     for step in shown.strongest_steps(rows):
+        bar = "-" if shown.uncertainty is None else f"{shown.uncertainty[step]:.3f}"
         print(
-            f"{step:>5} {shown.credit[step]:>+9.3f} {bars[step]:>7.3f} {shown.rewards[step]:>+9.3f} "
+            f"{step:>5} {shown.credit[step]:>+9.3f} {bar:>7} {shown.rewards[step]:>+9.3f} "
             f"{shown.predictions[step]:>9.3f}  {strongest_features(shown, step)}"
         )

@@ -59,6 +59,29 @@ def test_what_a_fingerprint_stands_for_stays(table: ResultTable) -> None:
     assert table.fingerprints.known() == {"0": {"algo": "PPO"}, "1": {"algo": "DQN"}}
 
 
+def test_a_row_that_is_added_while_the_table_is_read_is_not_of_unknown_origin(table: ResultTable, monkeypatch) -> None:
+    known, added = Fingerprints.known, []
+
+    def add_afterwards(own: Fingerprints) -> dict:
+        found = known(own)
+        if not added:
+            added.append(True)
+            table.add([row(1) | {"commit": "def"}])
+        return found
+
+    table.add([row(0)])
+    monkeypatch.setattr(Fingerprints, "known", add_afterwards)
+    assert table.rows() == [row(0)]
+    assert [found["commit"] for found in table.rows()] == ["abc", "def"]
+
+
+def test_a_damaged_table_of_fingerprints_is_to_be_restored(table: ResultTable) -> None:
+    table.add([row(0)])
+    table.fingerprints.path.write_text("{\n")
+    with pytest.raises(ValueError, match=r"fingerprints.jsonl, line 1, is damaged .*; restore the file"):
+        table.rows()
+
+
 def test_the_same_runs_make_the_same_file_in_whatever_order_they_end(tmp_path: Path) -> None:
     one, other = ResultTable(tmp_path / "a" / "deep.jsonl"), ResultTable(tmp_path / "b" / "deep.jsonl")
     for seed in (0, 1, 2):
