@@ -64,9 +64,9 @@ def test_arguments_of_the_command_line_win_over_the_file(zoo_file) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Other-v0: {gamma: 1}", "has no entry for CartPole-v1"),
+        ("Other-v0: {gamma: 1}", r"has no entry for CartPole-v1 \(it has Other-v0\)"),
         ("CartPole-v1: [", "is no YAML"),
-        ("- 1", "has no entry"),
+        ("- 1", r"has no entry .*it has no table"),
         ("CartPole-v1: {env_wrapper: x.Y}", "env_wrapper, which the command does not take"),
         ("CartPole-v1: {learning_rate: lin_fast}", "learning_rate is 'fast'"),
         ("CartPole-v1: {policy_kwargs: 'dict(a=__import__(1))'}", "policy_kwargs is"),

@@ -93,3 +93,9 @@ def test_only_the_arm_with_credit_has_credit_and_one_run_of_each_has_pictures() 
 def test_a_run_gets_a_folder_of_its_own_however_deep(tmp_path) -> None:
     made = [new_run(tmp_path / "a" / "b", "run") for _ in range(2)]
     assert [folder.relative_to(tmp_path).as_posix() for folder in made] == ["a/b/run_1", "a/b/run_2"]
+
+
+def test_a_run_gets_the_next_free_number_where_another_process_was_faster(tmp_path, monkeypatch) -> None:
+    (tmp_path / "run_1").mkdir()
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # as if it had not been there yet
+    assert new_run(tmp_path, "run").name == "run_2"
