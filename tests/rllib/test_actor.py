@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 pytest.importorskip("ray.rllib", reason='needs Ray: pip install "rudder-lrp[rllib]"')
 
 from rudder_lrp.episodes.lessons import Lesson
+from rudder_lrp.prediction.device import Device
+from rudder_lrp.rllib import host
 from tests.conftest import SPACES
 from tests.rllib.play import SETTINGS, actor, played
 
@@ -60,6 +63,14 @@ def test_its_state_goes_on_elsewhere_and_a_damaged_one_changes_nothing(tmp_path:
     with pytest.raises(ValueError, match="damaged"):
         predictor.set_state(state)
     assert told(other) == told(predictor)
+
+
+@pytest.mark.parametrize(("options", "asked"), [({}, 1), ({"num_gpus": 0.5}, 0.5)])
+def test_a_predictor_on_a_gpu_asks_the_cluster_for_one_unless_told_otherwise(options, asked, monkeypatch) -> None:
+    monkeypatch.setattr(host.ray, "cluster_resources", lambda: {"GPU": 1.0})
+    credit = replace(SETTINGS.credit, device=Device.CUDA)
+    assert host._needed(replace(SETTINGS, credit=credit, actor_options=options)) == {"num_gpus": asked}
+    assert host._needed(SETTINGS) == {}
 
 
 def told(predictor) -> dict[str, float]:
