@@ -214,7 +214,9 @@ class PredictorRedistributor(Redistributor):
         return self._member_differences(features, lengths).mean(dim=2)
 
     def deviation(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Standard deviation among the predictor's members of what each step changed, `[B, T]`."""
+        """Standard deviation among the predictor's members of what each step changed, `[B, T]`; zero for one."""
+        if self.predictor.members == 1:
+            return super().deviation(features, lengths)
         return spread(self._member_differences(features, lengths))
 
     def _member_differences(self, features: Tensor, lengths: Tensor) -> Tensor:
