@@ -152,11 +152,12 @@ def evaluate(
     by_length = sorted(lessons, key=len)
     groups = [by_length[at : at + _EVALUATED_AT_ONCE] for at in range(0, len(by_length), _EVALUATED_AT_ONCE)]
     batches = [LessonBatch.collate(group) for group in groups]
+    states = [predictor.states(batch.features) for batch in batches]  # once for all heads
     _, variance_along = moments([target.values(lesson) for lesson in lessons])
     scale = float(predictor.return_scale)
     return {
         head: _quality(
-            [_read(predictor, batch, target, head) for batch in batches],
+            [_read(predictor, held, batch, target, head) for held, batch in zip(states, batches, strict=True)],
             float(np.var(late / scale)),
             variance_along / scale**2,
             head,
@@ -166,11 +167,11 @@ def evaluate(
 
 
 def _read(
-    predictor: ReturnPredictor, batch: LessonBatch, target: Target, head: Head
+    predictor: ReturnPredictor, states: Tensor, batch: LessonBatch, target: Target, head: Head
 ) -> tuple[Losses, Products, Tensor]:
     """Errors of what a head predicts in the mean over its members, how that went with what came, and their variance."""
     read = predictor.heads[head]
-    of_members = read(predictor.states(batch.features)).cpu()
+    of_members = read(states).cpu()
     doubt = last_valid(of_members, batch.lengths).var(dim=1, correction=min(predictor.members - 1, 1))
     predictions = of_members.mean(dim=2)
     came = _normalised(predictor, target.of(batch)).to(predictions.dtype)

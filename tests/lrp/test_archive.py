@@ -138,14 +138,10 @@ def test_what_a_file_would_execute_is_refused_and_not_executed(program, tmp_path
     assert not trace.exists()
 
 
-def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
+def test_other_models_are_refused_in_one_sentence(tmp_path) -> None:
     torch.jit.script(nn.Linear(2, 1)).save(tmp_path / "script.pt")
     torch.save(nn.Linear(2, 1), tmp_path / "pickle.pth")
     (tmp_path / "no.pt2").write_bytes(b"nothing")
-    np.savez(tmp_path / "objects.npz", inputs=np.array([{}], dtype=object))
-    np.savez(tmp_path / "other.npz", x=np.zeros(2))
-    np.savez(tmp_path / "words.npz", inputs=np.array(["a", "b"]))
-    (tmp_path / "garbage.npz").write_bytes(b"nothing")
     for source, message in {
         tmp_path / "script.pt": "unpickled or run as TorchScript",
         tmp_path / "pickle.pth": "unpickled or run as TorchScript",
@@ -160,6 +156,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, data) -> None:
         load_model(tmp_path / "missing.pt2")
     with pytest.raises(TypeError, match=r"must return an nn\.Module"):
         load_model("pathlib:Path")
+
+
+def test_other_data_is_refused_in_one_sentence(tmp_path) -> None:
+    np.savez(tmp_path / "objects.npz", inputs=np.array([{}], dtype=object))
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    np.savez(tmp_path / "words.npz", inputs=np.array(["a", "b"]))
+    (tmp_path / "garbage.npz").write_bytes(b"nothing")
     for name, message in {
         "objects.npz": "holds pickled objects",
         "other.npz": "must hold an array 'inputs', got x",

@@ -107,6 +107,13 @@ def test_three_lessons_that_agree_say_something() -> None:
     assert slope(products_of([[1.0], [2.0], [4.0]], [[3.0], [5.0], [9.0]])) == pytest.approx((2.0, 0.0))
 
 
+def along(predictor: ReturnPredictor, head: Head, lesson: Lesson) -> list[float]:
+    """What a head predicts after each step, in the mean over its members and in units of the normalisation."""
+    with torch.no_grad():
+        states = predictor.states(torch.from_numpy(lesson.features)[None])
+        return predictor.heads[head](states)[0].mean(dim=1).double().tolist()
+
+
 def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> None:
     rng = np.random.default_rng(0)
     lessons = [
@@ -119,12 +126,9 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
     for head, quality in qualities.items():
         predicted, came = [], []
         for one in lessons:
-            with torch.no_grad():
-                states = predictor.states(torch.from_numpy(one.features)[None])
-                along = predictor.heads[head](states)[0].mean(dim=1).double().tolist()
-            late = (one.outstanding[-1] - 0.5) / 2.0
-            predicted.append(along if head is Head.OUTLOOK else along[-1:])
-            came.append([late] * len(predicted[-1]))
+            told = along(predictor, head, one)
+            predicted.append(told if head is Head.OUTLOOK else told[-1:])
+            came.append([(one.outstanding[-1] - 0.5) / 2.0] * len(predicted[-1]))
         found, error = slope(products_of(predicted, came))
         assert quality.slope == pytest.approx(found, rel=1e-4)
         assert quality.standard_error == pytest.approx(error, rel=1e-4)
@@ -134,9 +138,9 @@ def test_the_outlook_is_judged_on_the_way_and_the_share_at_the_last_step() -> No
         assert quality.loss_last == pytest.approx(np.square(errors).mean(), rel=1e-4)
         assert quality.excess == pytest.approx(errors.mean(), rel=1e-4)
         if head is Head.OUTLOOK:
-            along = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
-            assert quality.foreseen == pytest.approx(1.0 - along / late.var(), rel=1e-4)
-            assert quality.loss_along == pytest.approx(along, rel=1e-4)
+            missed = np.mean([np.square(np.subtract(p, c)).mean() for p, c in zip(predicted, came, strict=True)])
+            assert quality.foreseen == pytest.approx(1.0 - missed / late.var(), rel=1e-4)
+            assert quality.loss_along == pytest.approx(missed, rel=1e-4)
         else:
             assert np.isnan(quality.foreseen)
 
