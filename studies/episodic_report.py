@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from studies.pages import table
 from studies.proving_ground.report import suite_tables
-from studies.proving_ground.tables import Table
+from studies.proving_ground.trials import Result
 
 ARMS = {
     "dense": "dense reward",
@@ -26,31 +27,38 @@ _FEWEST = 3
 def episodic_mujoco(folder: Path) -> str:
     """Interquartile means of the last evaluation with their intervals, and the seeds that they are of."""
     rows = []
-    for task, found in suite_tables("episodic_mujoco", folder):
-        scores = {arm: _scores(found, arm) for arm in ARMS if arm in found}
+    for name, scores in last_evaluations(folder).items():
         for arm, runs in scores.items():
             better = "" if arm == OURS else _better(scores.get(OURS, runs[:0]), runs)
-            rows.append([f"`{task.name}`", ARMS[arm], str(len(runs)), _interval(runs), _each(runs), better])
+            rows.append([f"`{name}`", ARMS[arm], str(len(runs)), _interval(runs), _each(runs), better])
     header = ["task", "reward", "seeds", "IQM [95 %]", "seed by seed", "probability that LRP credit is better"]
     return table(header, rows)
 
 
-def _scores(found: Table, arm: str) -> np.ndarray:
-    return np.array([run["evaluation"] for run in found[arm]], dtype=np.float64)
+def last_evaluations(folder: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """The last evaluation of each seed, by task and arm."""
+    return {
+        task.name: {arm: _scores(found[arm]) for arm in ARMS if arm in found}
+        for task, found in suite_tables("episodic_mujoco", folder)
+    }
 
 
-def _interval(runs: np.ndarray) -> str:
+def _scores(runs: list[Result]) -> NDArray[np.float64]:
+    return np.array([run["evaluation"] for run in runs], dtype=np.float64)
+
+
+def _interval(runs: NDArray[np.float64]) -> str:
     if len(runs) < _FEWEST:
         return "-"
     found = stratified_bootstrap(interquartile_mean, [runs])
     return f"{found.estimate:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"
 
 
-def _better(ours: np.ndarray, theirs: np.ndarray) -> str:
+def _better(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
     if min(len(ours), len(theirs)) < _FEWEST:
         return "-"
     return f"{probability_of_improvement(ours, theirs):.2f}"
 
 
-def _each(runs: np.ndarray) -> str:
+def _each(runs: NDArray[np.float64]) -> str:
     return ", ".join(f"{run:,.0f}" for run in runs)

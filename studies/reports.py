@@ -19,6 +19,7 @@ from studies.horizon_report import best_horizons, horizons_tried
 from studies.json_lines import Row
 from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
+from studies.profiles import FIGURE, compared, draw_profiles
 from studies.proving_ground.arms import TABULAR_RIVALS
 from studies.proving_ground.deep_report import ways
 from studies.proving_ground.report import suite_tables, write_report
@@ -75,6 +76,7 @@ def write_pages(root: Path, folder: Path = FOLDER) -> list[Path]:
     for name, page in PAGES.items():
         (root / name).write_text(page.made((root / name).read_text(), folder))
     write_figures(root / "docs", faithfulness.results(folder))
+    draw_profiles(root / "docs" / FIGURE, compared(folder))
     (root / architecture.DRAWING).write_text(architecture.drawn(architecture.rooms()))
     return [write_report(root / "docs" / "benchmarks.md", folder), *(root / name for name in PAGES)]
 
