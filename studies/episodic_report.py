@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
 from studies.pages import table
 from studies.proving_ground.report import suite_tables
+from studies.proving_ground.tables import Table
 from studies.proving_ground.trials import Result
 
 ARMS = {
@@ -27,24 +29,32 @@ _FEWEST = 3
 def episodic_mujoco(folder: Path) -> str:
     """Interquartile means of the last evaluation with their intervals, and the seeds that they are of."""
     rows = []
-    for name, scores in last_evaluations(folder).items():
+    for task, found in suite_tables("episodic_mujoco", folder):
+        scores = _by_arm(found)
         for arm, runs in scores.items():
             better = "" if arm == OURS else _better(scores.get(OURS, runs[:0]), runs)
-            rows.append([f"`{name}`", ARMS[arm], str(len(runs)), _interval(runs), _each(runs), better])
+            told = [_interval(runs), _each(runs), better, _agreement(found[arm])]
+            rows.append([f"`{task.name}`", ARMS[arm], str(len(runs)), *told])
     header = ["task", "reward", "seeds", "IQM [95 %]", "seed by seed", "probability that LRP credit is better"]
-    return table(header, rows)
+    return table([*header, "correlation with the reward held back, half-way, end (seeds)"], rows)
 
 
 def last_evaluations(folder: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
     """The last evaluation of each seed, by task and arm."""
-    return {
-        task.name: {arm: _scores(found[arm]) for arm in ARMS if arm in found}
-        for task, found in suite_tables("episodic_mujoco", folder)
-    }
+    return {task.name: _by_arm(found) for task, found in suite_tables("episodic_mujoco", folder)}
 
 
-def _scores(runs: list[Result]) -> NDArray[np.float64]:
-    return np.array([run["evaluation"] for run in runs], dtype=np.float64)
+def _by_arm(found: Table) -> dict[str, NDArray[np.float64]]:
+    return {arm: np.array([run["evaluation"] for run in found[arm]], dtype=float) for arm in ARMS if arm in found}
+
+
+def _agreement(runs: list[Result]) -> str:
+    """Means over the seeds that it was measured on."""
+    curves = [run["held_back"] for run in runs if run.get("held_back")]
+    if not curves:
+        return "-"
+    half, end = (fmean(float(np.interp(share * c[-1][0], *zip(*c, strict=True))) for c in curves) for share in (0.5, 1))
+    return f"{half:.2f}, {end:.2f} ({len(curves)})"
 
 
 def _interval(runs: NDArray[np.float64]) -> str:

@@ -84,6 +84,10 @@ class RedistributedReplayBuffer(CreditedBuffer, ReplayBuffer):
         self._rows_of_running[np.asarray(done, dtype=bool)] = 0
         self.credit.learn(self.n_envs)
 
+    def bring_up_to_date(self) -> None:
+        """Redistribute all finished episodes by the latest predictor, as otherwise those that are sampled are."""
+        self._relabel(np.array(list(self._stored), dtype=np.int64))
+
     def _forget(self, row: int) -> None:
         for key in self._episode[row]:
             if key != _NONE and self._stored[key].rows[-1] == row:

@@ -20,10 +20,12 @@ from agents.tabular.credits import CreditConfig
 from agents.tabular.lockstep import Rollout
 from agents.tabular.observed import Observed
 from envs.finite import FiniteEnv
+from rudder_lrp.sb3 import RedistributedReplayBuffer
 from studies.proving_ground.arms import DEEP, DEEP_RIVALS, LEARNERS, build_credit, check_arm, explained
 from studies.proving_ground.credit_truth import CreditTruthCurve, credit_truth, credited_environment
 from studies.proving_ground.curves import evenly, thinned
 from studies.proving_ground.fidelity import fidelity_report
+from studies.proving_ground.held_back import HeldBackReward
 from studies.proving_ground.learning_time import EVERY, History, learn_in_lockstep, learn_with_credit
 from studies.proving_ground.lesson_study import StudiedPolicies
 from studies.proving_ground.tasks import Task
@@ -141,6 +143,7 @@ class _Watched:
     job: Job
     config: AgentConfig
     curves: list[CreditTruthCurve] = field(default_factory=list)
+    held_back: list[HeldBackReward] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         task = self.job.task
@@ -152,8 +155,10 @@ class _Watched:
         if task.credit_points and env is not None:
             every = (task.timesteps or 0) // task.credit_points
             self.curves.append(CreditTruthCurve(redistributor_for(config, env), every, episodes=100))
+        if task.evaluate_every and isinstance(getattr(model, "replay_buffer", None), RedistributedReplayBuffer):
+            self.held_back.append(HeldBackReward(task.evaluate_every))
         evaluations = [self.evaluations] if task.evaluate_every else []
-        return [*self.curves, *evaluations, *([self.lessons] if self.lessons else [])]
+        return [*self.curves, *self.held_back, *evaluations, *([self.lessons] if self.lessons else [])]
 
     def measure(self, config: AgentConfig, model: BaseAlgorithm) -> dict[str, Any]:
         return _credit_of(config, model) | (self.lessons.found(model) if self.lessons else {})
@@ -180,6 +185,7 @@ def _deep(job: Job) -> Result:
         **result.measured,
         **({"credit_curve": curves[0].curve} if curves else {}),
         **({"evaluations": thinned(evaluated)} if evaluated else {}),
+        **({"held_back": thinned(watched.held_back[0].curve)} if watched.held_back else {}),
     }
 
 

@@ -134,6 +134,18 @@ def test_only_stale_episodes_that_are_sampled_are_redistributed() -> None:
     assert [count for count in counted if count] == [1, 1]
 
 
+def test_all_are_up_to_date_where_that_is_asked_for() -> None:
+    env = trusted(vec_env(1))
+    buffer = agent(env).learn(100).replay_buffer
+    buffer.bring_up_to_date()
+    change_the_predictor(env)
+    buffer.bring_up_to_date()
+    episodes = list(buffer._stored.values())
+    expected = LRPRedistributor(env.predictor).redistribute([episode.lesson for episode in episodes])
+    handed = [buffer.rewards[episode.rows, 0] for episode in episodes]
+    np.testing.assert_allclose(np.concatenate(handed), np.concatenate(expected), atol=1e-5)
+
+
 def test_n_step_returns_add_up_redistributed_rewards() -> None:
     env = trusted(vec_env(1))
     model = agent(env, replay_buffer_class=RedistributedNStepReplayBuffer, n_steps=3, gamma=0.9).learn(80)
