@@ -37,7 +37,7 @@ class OnlineConfig:
     """One round of training."""
     train_every: int = 2048
     """Environment steps between two rounds, at least."""
-    growth: float = 1.3
+    growth: float = 1.2
     """No round before there are so many times the lessons of the last one, or all that are kept are new: until then a
     round would learn little else."""
     min_lessons: int = 32
