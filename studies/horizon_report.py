@@ -15,11 +15,13 @@ from rudder_lrp.viewing.statistics import (
     stratified_bootstrap,
 )
 from studies.pages import table
-from studies.proving_ground.horizons import GRID, chosen, tried
+from studies.proving_ground.horizons import GRID, SEEDS, TABLE, chosen, tried
 from studies.proving_ground.report import suite_tables
+from studies.results import ResultTable
 
 REWARDS = {"none": "delayed, PPO alone", "lrp/minimal": "LRP credit", "dense": "dense"}
 _ALONE = "none"
+_FOR_A_WHILE = 1.3
 
 Runs = NDArray[np.float64]
 
@@ -56,6 +58,20 @@ def best_horizons(folder: Path) -> str:
             interval = stratified_bootstrap(interquartile_mean, [runs])
             rows.append([name, REWARDS[arm], str(len(runs)), _told(interval), *cells])
     return table(["task", "reward", "seeds", "IQM [95 %]", "lead over PPO alone [95 %]", "probability"], rows)
+
+
+def with_fewer_rounds(folder: Path) -> list[str]:
+    """The lander with credit as it was for a while: a round after every third more lessons."""
+    results = ResultTable(folder / f"{TABLE}.jsonl")
+    settings = results.fingerprints.known()
+    runs = [
+        row["evaluation"]
+        for row in results.rows()
+        if row["seed"] not in SEEDS
+        and settings[row["settings"]].get("redistribution", {}).get("growth") == _FOR_A_WHILE
+    ]
+    interval = stratified_bootstrap(interquartile_mean, [np.array(runs)])
+    return [str(len(runs)), *(f"{value:.1f}" for value in interval)]
 
 
 def lead(ours: Runs, theirs: Runs) -> Interval:

@@ -15,7 +15,7 @@ from studies.cost_report import cost_of_sac, costs
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
-from studies.horizon_report import best_horizons, horizons_tried
+from studies.horizon_report import best_horizons, horizons_tried, with_fewer_rounds
 from studies.json_lines import Row
 from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
@@ -219,6 +219,7 @@ PAGES = {
         },
         {
             "forward + backward of the same LSTM ({} to {} times; closed forms {} to {} times)": range_of_speeds,
+            "the same {} seeds of the lander made {} [{}, {}]": with_fewer_rounds,
             "paid in {} to {} of the last 100 episodes, without in {} to {}. The true": door_paid,
             "make {} of the way on LunarLander, {} on Hopper, and evaluate to {} on key-to-door": unseen_seeds,
             "credit ends at {} of the way, Monte Carlo at {} (medians)": four_rooms,
