@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rudder_lrp.viewing.statistics import interquartile_mean, probability_of_improvement, stratified_bootstrap
+from studies.horizon_report import Runs
 from studies.pages import table
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.tables import Table
@@ -23,7 +23,8 @@ ARMS = {
     "lrp/accumulator": "LRP credit",
 }
 OURS = "lrp/accumulator"
-_FEWEST = 3
+FEWEST = 3
+"""Seeds, below which there is neither interval nor probability nor profile."""
 
 
 def episodic_mujoco(folder: Path) -> str:
@@ -39,12 +40,12 @@ def episodic_mujoco(folder: Path) -> str:
     return table([*header, "correlation with the reward held back, half-way, end (seeds)"], rows)
 
 
-def last_evaluations(folder: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+def last_evaluations(folder: Path) -> dict[str, dict[str, Runs]]:
     """The last evaluation of each seed, by task and arm."""
     return {task.name: _by_arm(found) for task, found in suite_tables("episodic_mujoco", folder)}
 
 
-def _by_arm(found: Table) -> dict[str, NDArray[np.float64]]:
+def _by_arm(found: Table) -> dict[str, Runs]:
     return {arm: np.array([run["evaluation"] for run in found[arm]], dtype=float) for arm in ARMS if arm in found}
 
 
@@ -57,18 +58,18 @@ def _agreement(runs: list[Result]) -> str:
     return f"{half:.2f}, {end:.2f} ({len(curves)})"
 
 
-def _interval(runs: NDArray[np.float64]) -> str:
-    if len(runs) < _FEWEST:
+def _interval(runs: Runs) -> str:
+    if len(runs) < FEWEST:
         return "-"
     found = stratified_bootstrap(interquartile_mean, [runs])
     return f"{found.estimate:,.0f} [{found.low:,.0f}, {found.high:,.0f}]"
 
 
-def _better(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
-    if min(len(ours), len(theirs)) < _FEWEST:
+def _better(ours: Runs, theirs: Runs) -> str:
+    if min(len(ours), len(theirs)) < FEWEST:
         return "-"
     return f"{probability_of_improvement(ours, theirs):.2f}"
 
 
-def _each(runs: NDArray[np.float64]) -> str:
+def _each(runs: Runs) -> str:
     return ", ".join(f"{run:,.0f}" for run in runs)

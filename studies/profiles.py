@@ -13,29 +13,25 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from studies.drawing import save
-from studies.episodic_report import ARMS, OURS, last_evaluations
-from studies.horizon_report import REWARDS, evaluated
+from studies.episodic_report import ARMS, FEWEST, OURS, last_evaluations
+from studies.horizon_report import REWARDS, Runs, evaluated
 
 FIGURE = "figures/profiles.png"
 
-_FEWEST = 3
 _COLORS = mpl.colormaps["tab10"].colors
-
-Numbers = NDArray[np.float64]
 
 
 class Profile(NamedTuple):
     """Shares of the runs that score above thresholds, `[N]` each, with a pointwise interval of 95 %."""
 
-    share: Numbers
-    low: Numbers
-    high: Numbers
+    share: Runs
+    low: Runs
+    high: Runs
 
 
-def performance_profile(runs: Numbers, thresholds: Numbers, resamples: int = 2000, seed: int = 0) -> Profile:
+def performance_profile(runs: Runs, thresholds: Runs, resamples: int = 2000, seed: int = 0) -> Profile:
     """Which share of `runs` is above each of the thresholds `[N]`; the interval is by bootstrap over the runs."""
     above = runs[:, None] > thresholds
     drawn = np.random.default_rng(seed).integers(len(runs), size=(resamples, len(runs)))
@@ -43,19 +39,19 @@ def performance_profile(runs: Numbers, thresholds: Numbers, resamples: int = 200
     return Profile(above.mean(axis=0), low, high)
 
 
-def compared(folder: Path) -> dict[str, dict[str, Numbers]]:
+def compared(folder: Path) -> dict[str, dict[str, Runs]]:
     """Evaluations by task and reward, of whatever has the seeds for a profile."""
     found = {name: {REWARDS[arm]: runs for arm, runs in of_task.items()} for name, of_task in evaluated(folder).items()}
     for name, of_task in last_evaluations(folder).items():
         found[f"episodic {name}"] = {ARMS[arm]: runs for arm, runs in of_task.items()}
     enough = {
-        name: {reward: runs for reward, runs in of_task.items() if len(runs) >= _FEWEST}
+        name: {reward: runs for reward, runs in of_task.items() if len(runs) >= FEWEST}
         for name, of_task in found.items()
     }
     return {name: rewards for name, rewards in enough.items() if len(rewards) > 1}
 
 
-def draw_profiles(path: Path, found: Mapping[str, Mapping[str, Numbers]]) -> None:
+def draw_profiles(path: Path, found: Mapping[str, Mapping[str, Runs]]) -> None:
     """One panel a task, one curve a reward."""
     figure = Figure(figsize=(3.6 * len(found), 3.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
@@ -67,7 +63,7 @@ def draw_profiles(path: Path, found: Mapping[str, Mapping[str, Numbers]]) -> Non
     save(figure, path)
 
 
-def _draw(panel: Axes, rewards: Mapping[str, Numbers]) -> None:
+def _draw(panel: Axes, rewards: Mapping[str, Runs]) -> None:
     pooled = np.concatenate(list(rewards.values()))
     margin = 0.05 * np.ptp(pooled)
     thresholds = np.linspace(pooled.min() - margin, pooled.max() + margin, 400)

@@ -84,9 +84,9 @@ class RedistributedReplayBuffer(CreditedBuffer, ReplayBuffer):
         self._rows_of_running[np.asarray(done, dtype=bool)] = 0
         self.credit.learn(self.n_envs)
 
-    def bring_up_to_date(self) -> None:
-        """Redistribute all finished episodes by the latest predictor, as otherwise those that are sampled are."""
-        self._relabel(np.array(list(self._stored), dtype=np.int64))
+    def bring_up_to_date(self, rows: NDArray[np.int64]) -> None:
+        """Redistribute, by the latest predictor, the finished episodes that rows `[N]` are of, in all environments."""
+        self._relabel(np.unique(self._episode[rows]))
 
     def _forget(self, row: int) -> None:
         for key in self._episode[row]:
@@ -103,7 +103,7 @@ class RedistributedReplayBuffer(CreditedBuffer, ReplayBuffer):
 
     def _get_samples(self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None) -> Any:
         # The environments of the samples are drawn below this method, so those of all are brought up to date.
-        self._relabel(np.unique(self._episode[self._rows_read(batch_inds)]))
+        self.bring_up_to_date(self._rows_read(batch_inds))
         return super()._get_samples(batch_inds, env)
 
     def _rows_read(self, batch_inds: NDArray[np.int64]) -> NDArray[np.int64]:

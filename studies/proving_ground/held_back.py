@@ -43,8 +43,9 @@ class HeldBackReward(BaseCallback):
     def _correlation(self) -> float:
         buffer = self.locals["replay_buffer"]
         assert isinstance(buffer, RedistributedReplayBuffer)
-        buffer.bring_up_to_date()
         rows = [_latest_whole(dones, self.every // buffer.n_envs) for dones in buffer.dones[: buffer.pos].T]
+        for of in rows:
+            buffer.bring_up_to_date(of)
         held_back = np.array(self._held_back).reshape(-1, buffer.n_envs)
         handed = np.concatenate([buffer.rewards[of, at] for at, of in enumerate(rows)])
         true = np.concatenate([held_back[of, at] for at, of in enumerate(rows)])
@@ -52,7 +53,7 @@ class HeldBackReward(BaseCallback):
             return float(np.corrcoef(handed, true)[0, 1]) if len(true) > 1 else float("nan")
 
 
-def _latest_whole(dones: NDArray[np.float32], most: int) -> slice:
+def _latest_whole(dones: NDArray[np.float32], most: int) -> NDArray[np.int64]:
     """The rows of the latest whole episodes of `[N]` rows, `most` of them if there are so many."""
     end = int(np.flatnonzero(dones)[-1]) + 1 if dones.any() else 0
-    return slice(max(end - most, 0), end)
+    return np.arange(max(end - most, 0), end)

@@ -137,9 +137,9 @@ def test_only_stale_episodes_that_are_sampled_are_redistributed() -> None:
 def test_all_are_up_to_date_where_that_is_asked_for() -> None:
     env = trusted(vec_env(1))
     buffer = agent(env).learn(100).replay_buffer
-    buffer.bring_up_to_date()
+    buffer.bring_up_to_date(np.arange(buffer.pos))
     change_the_predictor(env)
-    buffer.bring_up_to_date()
+    buffer.bring_up_to_date(np.arange(buffer.pos))
     episodes = list(buffer._stored.values())
     expected = LRPRedistributor(env.predictor).redistribute([episode.lesson for episode in episodes])
     handed = [buffer.rewards[episode.rows, 0] for episode in episodes]
