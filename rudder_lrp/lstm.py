@@ -91,21 +91,21 @@ class LayerWeights(NamedTuple):
         """Some of the rows."""
         return LayerWeights(self.W[rows], self.U[rows], self.b[rows])
 
-    def preactivation(self, inputs: Tensor, initial_h: Tensor, h: Tensor) -> Tensor:
+    def preactivation(self, inputs: Tensor, initial_h: Tensor | None = None, h: Tensor | None = None) -> Tensor:
         """`W x_t + U h_{t-1} + b` of all steps.
 
         Args:
             inputs: `[T, B, F]`, contiguous.
-            initial_h: h_0, `[B, H]`.
+            initial_h: h_0, `[B, H]`; both may be left out where no row sees the hidden state.
             h: hidden states after each step, `[T, B, H]`, contiguous.
         """
         z = torch.addmm(self.b, inputs.flatten(0, 1), self.W.T)
-        seeing = self.recurrent_rows()
-        if seeing:
-            batch, U = len(initial_h), self.U[:seeing].T
+        if initial_h is not None and h is not None:
+            seeing, batch = self.recurrent_rows(), len(initial_h)
+            U = self.U[:seeing].T
             z[:batch, :seeing].addmm_(initial_h, U)
             z[batch:, :seeing].addmm_(h[:-1].flatten(0, 1), U)
-        return z.view(*h.shape[:2], -1)
+        return z.view(*inputs.shape[:2], -1)
 
     def recurrent_rows(self) -> int:
         """Number of rows up to the last gate that sees the hidden state."""

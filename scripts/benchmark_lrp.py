@@ -42,7 +42,12 @@ class Config:
     threads: int = 2
     rounds: int = 7
     device: str = "cpu"
-    structures: tuple[Structure, ...] = (Structure.STANDARD, Structure.MARKOV, Structure.ACCUMULATOR)
+    structures: tuple[Structure, ...] = (
+        Structure.STANDARD,
+        Structure.MARKOV,
+        Structure.MINIMAL,
+        Structure.ACCUMULATOR,
+    )
     output: Path = FOLDER / "lrp_speed.jsonl"
     """The result table."""
     longest: int = 10_000

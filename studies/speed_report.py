@@ -10,7 +10,7 @@ from studies.pages import table
 from studies.results import ResultTable
 
 SPEED = "LRP by forward + backward"
-STRUCTURES = ("standard", "markov", "accumulator")
+STRUCTURES = ("standard", "markov", "minimal", "accumulator")
 SHAPES = ("64, 200, 32, 64", "256, 200, 32, 64", "64, 1000, 32, 64", "32, 500, 64, 256", "1, 50, 32, 64")
 
 
@@ -22,7 +22,7 @@ def speeds(folder: Path) -> str:
         cases = [f"B, T, F, H = {shape}, {structure}" for structure in STRUCTURES]
         ratios = [" / ".join(f"{found(n, SPEED, case)['wall_ratio']}" for n in (1, 2)) for case in cases]
         rows.append([shape, *ratios, f"{found(1, SPEED, cases[0])['forward_ratio']}"])
-    return table(["B, T, F, H", "standard", "Markov", "accumulator", "forward"], rows)
+    return table(["B, T, F, H", "standard", "Markov", "minimal", "accumulator", "forward"], rows)
 
 
 def on_a_gpu(folder: Path) -> str:
@@ -64,7 +64,7 @@ def range_of_speeds(folder: Path) -> list[str]:
         ]
         for structure in STRUCTURES
     }
-    closed = ratios["markov"] + ratios["accumulator"]
+    closed = ratios["markov"] + ratios["minimal"] + ratios["accumulator"]
     return [f"{ratio:.2f}" for ratio in (min(ratios["standard"]), max(ratios["standard"]), min(closed), max(closed))]
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rudder_lrp.lrp.direction import Account, Direction, Gates, Passed, Row, Shares, rows_and_shares, slabs
+from rudder_lrp.lrp.direction import Account, Direction, Passed, Row, Shares, rows_and_shares
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import Gate, LayerWeights
@@ -38,7 +38,7 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     """Carry relevance from the states of a direction back to its inputs; arguments as in the step-by-step pass."""
     if not (account or _needs_all_cells(direction, arrivals, rules)):
         return _slab_by_slab(direction, arrivals, rules)
-    gates = Gates.of(direction, direction.unknown_gates(rules.pays_gates))
+    gates = direction.all_gates(rules.pays_gates)
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     c_entered = arrivals.select(c[1:])
@@ -75,16 +75,13 @@ def _slab_by_slab(direction: Direction, arrivals: Arrivals, rules: Rules) -> Pas
     entering = per_cell(arrivals, direction.last_cell, None, rules.eps)
     relevance = torch.empty_like(direction.inputs)
     rho = torch.zeros_like(direction.last_cell)
-    unknown = direction.unknown_gates(pays_gates=False)
-    for steps in reversed(slabs(direction.h)):
-        part = direction.during(steps)
-        gates = Gates.of(part, unknown)
-        (row,), _ = rows_and_shares(part, gates, None, rules)
-        gates.scratch[-1] = rho
+    for steps, gates in direction.gates_of_slabs():
+        (row,), _ = rows_and_shares(direction, gates, None, rules, steps)
+        of_written, gates.scratch[-1] = gates.scratch[1:], rho
         scan(gates.f, entering, out=gates.scratch, start=steps.start)
-        s = _divide(gates.written.mul_(gates.scratch[1:]), stabilize(row.z, rules.eps))
-        torch.mul(s @ row.weights.W, part.inputs, out=relevance[steps])
-        rho = gates.scratch[0]
+        s = _divide(of_written.mul_(gates.written), stabilize(row.z, rules.eps))
+        torch.mul(s @ row.weights.W, direction.inputs[steps], out=relevance[steps])
+        rho = gates.scratch[0].clone()
     return Passed(relevance, None, (torch.zeros_like(rho), rho * direction.initial[1]))
 
 

@@ -2,73 +2,142 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from rudder_lrp.lrp.gates import Gates
 from rudder_lrp.lrp.rules import Rules, epsilon
 from rudder_lrp.lrp.sequences import padding
-from rudder_lrp.lstm import Gate, LayerWeights, State, cell_states
+from rudder_lrp.lstm import Gate, LayerWeights, State
 
 _IN_CACHE = 2**17
 """Numbers of one gate, half a megabyte in float32: a handful of such tensors stay in the cache of a core."""
 
 
-class Direction(NamedTuple):
-    """One layer and direction, time-major, in the order in which it runs."""
+class Direction:
+    """One layer and direction of an LSTM, time-major, in the order in which it runs.
 
-    weights: LayerWeights
-    inputs: Tensor
-    """`[T, B, F]`, contiguous."""
-    h: Tensor
-    """Hidden states after each step, `[T, B, H]`, contiguous."""
-    initial: State
-    """h_0 and c_0, `[B, H]` each."""
-    lengths: Tensor
-    """Valid steps of each sequence, `[B]`."""
-    last_cell: Tensor
-    """Cell state after the last of them, `[B, H]`."""
+    Its states are found when they are first asked for. Where a gate sees the hidden state that takes the fused kernel.
+    Where none does, no step waits for another: the gates follow from the inputs, and the cell state from them, so a
+    pass back that asks for nothing else finds both known, and the kernel never runs.
 
-    @classmethod
-    def run(cls, weights: LayerWeights, inputs: Tensor, state: State, lengths: Tensor) -> Direction:
-        """Run the fused kernel over `[T, B, F]` from a state of `[B, H]` each."""
-        h, last_cell = weights.run(inputs, state, padding(lengths, len(inputs)))
-        return cls(weights, inputs, h, state, lengths, last_cell)
+    Args:
+        weights: of the layer and direction.
+        inputs: `[T, B, F]`, contiguous.
+        initial: h_0 and c_0, `[B, H]` each.
+        lengths: valid steps of each sequence, `[B]`.
+    """
 
-    def preactivation(self, weights: LayerWeights) -> Tensor:
-        """Of some rows of the weights at all steps, `[T, B, rows]`."""
-        return weights.preactivation(self.inputs, self.initial[0], self.h)
+    def __init__(self, weights: LayerWeights, inputs: Tensor, initial: State, lengths: Tensor) -> None:
+        self.weights = weights
+        self.inputs = inputs
+        self.initial = initial
+        self.lengths = lengths
+        # On a GPU a kernel a step costs more than the fused one.
+        self._waits = inputs.device.type != "cpu" or bool(weights.recurrent_rows())
 
-    def during(self, steps: slice) -> Direction:
-        """Some of the steps; the cell states before and after them are not known."""
-        h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
-        return self._replace(inputs=self.inputs[steps], h=self.h[steps], initial=(h_0, self.initial[1]))
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """T, B, H."""
+        return (*self.inputs.shape[:2], self.weights.U.shape[1])
 
-    def unknown_gates(self, pays_gates: bool) -> LayerWeights:
-        """Rows of what is to be recovered: i, f (unless it is always open), g; all four where gates take relevance."""
-        if pays_gates:
-            return self.weights
+    @property
+    def slabs(self) -> list[slice]:
+        """Stretches of steps that are worked on at once."""
+        return slabs(self.shape, self.inputs.device)
+
+    @cached_property
+    def _ran(self) -> State:
+        return self.weights.run(self.inputs, self.initial, self._padding)
+
+    @property
+    def h(self) -> Tensor:
+        """Hidden states after each step, `[T, B, H]`, contiguous."""
+        return self._ran[0]
+
+    @cached_property
+    def last_cell(self) -> Tensor:
+        """Cell state after the last valid step of each sequence, `[B, H]`."""
+        if self._waits:
+            return self._ran[1]
+        c = self.initial[1]
+        for gates in self._known:
+            c = gates.last_cell(c)
+        return c
+
+    def gates_of_slabs(self) -> Iterator[tuple[slice, Gates]]:
+        """Slabs and what the gates did in them, the last one first; not to be written to."""
+        known = reversed(self._known) if not self._waits else map(self.gates, reversed(self.slabs))
+        yield from zip(reversed(self.slabs), known, strict=True)
+
+    def gates(self, steps: slice) -> Gates:
+        """What they did at some of the steps, with a scratch room that all of those share."""
+        return Gates.of(self._blocks(self._unknown, steps), self._room)
+
+    def all_gates(self, pays_gates: bool) -> Gates:
+        """What they did at all steps, the output gate too where gates take relevance."""
+        return Gates.of(self._blocks(self.weights if pays_gates else self._unknown, slice(None)))
+
+    def _blocks(self, weights: LayerWeights, steps: slice) -> Tensor:
+        z = self.preactivation(weights, steps)
+        return z.view(*z.shape[:2], -1, self.shape[2])
+
+    @cached_property
+    def _unknown(self) -> LayerWeights:
+        """Rows of what a pass has to recover: i, f (unless it is always open), g."""
         if self.weights.is_open(Gate.F):
             rows = self.weights.rows(Gate.I), self.weights.rows(Gate.G)
             return LayerWeights(*map(torch.cat, zip(*rows, strict=True)))
-        return self.weights.cut(slice(0, Gate.O * self.weights.U.shape[1]))
+        return self.weights.cut(slice(0, Gate.O * self.shape[2]))
+
+    @cached_property
+    def _room(self) -> Tensor:
+        longest = self.slabs[0]
+        return self.inputs.new_empty(longest.stop + 1, *self.shape[1:])
+
+    @cached_property
+    def _known(self) -> list[Gates]:
+        """What the gates did, slab by slab, and on padding nothing that changes a cell."""
+        known = list(map(self.gates, self.slabs))
+        if self._padding is not None:
+            for steps, gates in zip(self.slabs, known, strict=True):
+                gates.pause_(self._padding[steps])
+        return known
+
+    @property
+    def _padding(self) -> Tensor | None:
+        return padding(self.lengths, len(self.inputs))
+
+    def preactivation(self, weights: LayerWeights, steps: slice = slice(None)) -> Tensor:
+        """Of some rows of the weights at some of the steps, `[T, B, rows]`."""
+        if not weights.recurrent_rows():
+            return weights.preactivation(self.inputs[steps])
+        h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
+        return weights.preactivation(self.inputs[steps], h_0, self.h[steps])
 
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden (or cell) state after one step of each sequence, `[B]` to `[B, H]`."""
-        if cell and bool((steps == self.lengths - 1).all()):
-            return self.last_cell
-        states = self.h
+        at = steps, torch.arange(len(steps), device=steps.device)
+        at_last = bool((steps == self.lengths - 1).all())
+        if cell and not at_last:
+            return self.all_gates(pays_gates=False).cells(self.initial[1])[1:][at]
         if cell:
-            gates = Gates.of(self, self.unknown_gates(pays_gates=False))
-            states = gates.cells(self.initial[1])[1:]
-        return states[steps, torch.arange(len(steps), device=steps.device)]
+            return self.last_cell
+        if at_last and not self._waits:
+            opened = self.weights.rows(Gate.O).preactivation(self.inputs[at][None])[0].sigmoid_()
+            return opened.mul_(self.last_cell.tanh())
+        return self.h[at]
 
 
-def slabs(h: Tensor) -> list[slice]:
+def slabs(shape: tuple[int, int, int], device: torch.device) -> list[slice]:
     """Cut the steps of `[T, B, H]` into stretches that are worked on at once."""
-    steps = max(_IN_CACHE // h[0].numel(), 1) if h.device.type == "cpu" else len(h)
-    return [slice(start, min(start + steps, len(h))) for start in range(0, len(h), steps)]
+    steps, batch, hidden = shape
+    length = max(_IN_CACHE // (batch * hidden), 1) if device.type == "cpu" else steps
+    return [slice(start, min(start + length, steps)) for start in range(0, steps, length)]
 
 
 class Account(NamedTuple):
@@ -93,49 +162,6 @@ class Passed(NamedTuple):
     """Relevance of h_0 and c_0, `[B, H]` each."""
 
 
-class Gates(NamedTuple):
-    """What input gate, forget gate and cell input did at all steps, `[T, B, H]` each unless said.
-
-    Fresh memory costs more than arithmetic here, so what is used up makes room: without gates that take relevance `i`
-    and `f` overwrite their pre-activations.
-    """
-
-    z: Tensor
-    """Blocks i, f (unless always open), g, and o where gates take relevance, of one buffer, `[T, B, blocks, H]`."""
-    z_g: Tensor
-    """Pre-activation of the cell input."""
-    f: Tensor
-    """Forget gate."""
-    written: Tensor
-    """`i * g`."""
-    scratch: Tensor
-    """Room for states, `[T + 1, B, H]`."""
-
-    @classmethod
-    def of(cls, direction: Direction, unknown: LayerWeights) -> Gates:
-        """Recover them from the hidden states and the weights of what is not known: one matrix product for all."""
-        steps, batch, hidden = direction.h.shape
-        z = direction.preactivation(unknown).unflatten(2, (-1, hidden))
-        blocks = z.shape[2]
-        g = min(blocks - 1, 2)
-        gates, z_g = z[:, :, :g], z[:, :, g]
-        i, f = _opened(gates.sigmoid() if blocks == len(Gate) else gates.sigmoid_())
-        scratch = z.new_empty(steps + 1, batch, hidden)
-        # tanh(z) = 2 sigmoid(2 z) - 1, which the CPU computes several times faster than tanh.
-        written = i.mul_(torch.mul(z_g, 2.0, out=scratch[1:]).sigmoid_().mul_(2.0).sub_(1.0))
-        return cls(z, z_g, f, written, scratch)
-
-    def cells(self, initial: Tensor) -> Tensor:
-        """Cell states, `[T + 1, B, H]`, the initial one first; in the scratch room."""
-        return cell_states(self.written, self.f, initial, out=self.scratch)
-
-
-def _opened(gates: Tensor) -> tuple[Tensor, Tensor]:
-    """Input and forget gate, the latter one everywhere if it is not among `[T, B, gates, H]`."""
-    i = gates[:, :, 0]
-    return i, gates[:, :, 1] if gates.shape[2] > 1 else gates.new_ones(gates.shape[3]).expand_as(i)
-
-
 class Row(NamedTuple):
     """A block of H rows of the weights through which relevance passes back to `x` and `h`."""
 
@@ -157,7 +183,7 @@ class Shares(NamedTuple):
 
 
 def rows_and_shares(
-    direction: Direction, gates: Gates, c: Tensor | None, rules: Rules
+    direction: Direction, gates: Gates, c: Tensor | None, rules: Rules, steps: slice = slice(None)
 ) -> tuple[list[Row], Shares | None]:
     """Rows that take relevance, in the order g, i, f, o, and the shares; the row g alone where no gate takes any.
 
@@ -166,8 +192,9 @@ def rows_and_shares(
         gates: what they did.
         c: cell states, `[T + 1, B, H]`, the initial one first; only needed where gates take relevance.
         rules: how relevance is shared.
+        steps: which those are.
     """
-    rows = [_cell_input_row(direction, gates.z_g, rules)]
+    rows = [_cell_input_row(direction, gates.z_g, rules, steps)]
     if not rules.pays_gates or c is None:
         return rows, None
     z_i, z_f, _, z_o = gates.z.unbind(2)
@@ -182,6 +209,6 @@ def cell_input_weights(direction: Direction, rules: Rules) -> LayerWeights:
     return weights if rules.linear is epsilon else LayerWeights(*(rules.linear(part) for part in weights))
 
 
-def _cell_input_row(direction: Direction, z_g: Tensor, rules: Rules) -> Row:
+def _cell_input_row(direction: Direction, z_g: Tensor, rules: Rules, steps: slice) -> Row:
     weights = cell_input_weights(direction, rules)
-    return Row(weights, z_g if rules.linear is epsilon else direction.preactivation(weights))
+    return Row(weights, z_g if rules.linear is epsilon else direction.preactivation(weights, steps))

@@ -91,6 +91,16 @@ class GRUDirection(NamedTuple):
             before = torch.lerp(n, before, z, out=h_t)
         return cls(weights, inputs, state, h, z_gates, z_n, m)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """T, B, H."""
+        return (*self.inputs.shape[:2], self.h.shape[2])
+
+    @property
+    def slabs(self) -> list[slice]:
+        """Stretches of steps that are worked on at once."""
+        return slabs(self.shape, self.inputs.device)
+
     def states_after(self, steps: Tensor, cell: bool) -> Tensor:
         """Hidden state after one step of each sequence, `[B]` to `[B, H]`."""
         return self.h[steps, torch.arange(len(steps), device=steps.device)]
@@ -176,7 +186,7 @@ def propagate(direction: GRUDirection, arrivals: Arrivals, rules: Rules, account
     paid = (_sum_over_time if closed else _sweep)(direction, arrivals, factors, rules.eps)
     W = direction.weights.W if rules.pays_gates else _of_candidate(direction.weights.W)
     inputs = torch.empty_like(direction.inputs)
-    for steps in slabs(direction.h):
+    for steps in direction.slabs:
         torch.mul(factors.of_x[steps].flatten(2) @ W, direction.inputs[steps], out=inputs[steps])
     initial = paid.initial, torch.zeros_like(paid.initial)
     return Passed(inputs, _account(direction.weights, factors, paid, rules.eps) if account else None, initial)
@@ -193,7 +203,7 @@ def _factors(direction: GRUDirection, rules: Rules, closed: bool, account: bool)
     slots = h.new_empty(*h.shape[:2], rows + 2, h.shape[2])
     z = h.new_empty(*h.shape[:2], rows, h.shape[2]) if account else None
     lost = torch.zeros_like(h) if account else None
-    for steps in slabs(h):
+    for steps in direction.slabs:
         trace = Trace.of(direction, steps)
         _fill(slots[steps], trace, None if closed else stabilize(h[steps], rules.eps), rules.eps)
         missing = _share_with_gates(slots[steps], trace, rules) if rules.pays_gates else 0.0

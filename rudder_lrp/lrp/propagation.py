@@ -20,14 +20,13 @@ from torch import Tensor
 from rudder_lrp.lrp.direction import (
     Account,
     Direction,
-    Gates,
     Passed,
     Row,
     Shares,
     cell_input_weights,
     rows_and_shares,
-    slabs,
 )
+from rudder_lrp.lrp.gates import Gates
 from rudder_lrp.lrp.rules import Rules, sign, stabilize
 from rudder_lrp.lrp.sequences import Arrivals
 from rudder_lrp.lstm import State
@@ -67,31 +66,30 @@ def propagate(direction: Direction, arrivals: Arrivals, rules: Rules, account: b
     sweep = Sweep(direction, arrivals, factors, weights.U, conserve=False)
     sweep.run()
     relevance = torch.empty_like(direction.inputs)
-    for steps in slabs(direction.h):
+    for steps in direction.slabs:
         torch.mul(factors.slots[steps, :, 1] @ weights.W, direction.inputs[steps], out=relevance[steps])
     return Passed(relevance, None, sweep.initial(direction.initial[0]))
 
 
 def _slots_slab_by_slab(direction: Direction, rules: Rules) -> Tensor:
     """What LRP-all multiplies relevance with, a few steps at once: what they need then stays in the cache."""
-    steps, batch, hidden = direction.h.shape
-    slots = direction.h.new_empty(steps, batch, 2, hidden)
-    c, unknown = direction.initial[1], direction.unknown_gates(pays_gates=False)
-    for at in slabs(direction.h):
-        part = direction.during(at)
-        gates = Gates.of(part, unknown)
-        (row,), _ = rows_and_shares(part, gates, None, rules)
+    steps, batch, hidden = direction.shape
+    slots = direction.inputs.new_empty(steps, batch, 2, hidden)
+    c = direction.initial[1]
+    for at in direction.slabs:
+        gates = direction.gates(at)
+        (row,), _ = rows_and_shares(direction, gates, None, rules, at)
         cells = gates.cells(c)
         stable = stabilize(cells[1:], rules.eps)
         torch.mul(gates.f, cells[:-1], out=slots[at, :, 0]).div_(stable)
         torch.div(gates.written.div_(stable), stabilize(row.z, rules.eps, out=stable), out=slots[at, :, 1])
-        c = cells[-1]
+        c = cells[-1].clone()
     return slots
 
 
 def _propagate_in_full(direction: Direction, arrivals: Arrivals, rules: Rules, account: bool) -> Passed:
     """With gates that take relevance, with an account, or to conserve: all steps at once."""
-    gates = Gates.of(direction, direction.unknown_gates(rules.pays_gates))
+    gates = direction.all_gates(rules.pays_gates)
     c = gates.cells(direction.initial[1])
     rows, shares = rows_and_shares(direction, gates, c, rules)
     factors = _factors(gates, c, rows, shares, rules, account)

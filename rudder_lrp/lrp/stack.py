@@ -171,14 +171,14 @@ def _weights(module: nn.LSTM | nn.GRU, end: str) -> Weights:
 def _run(weights: Weights, inputs: Tensor, state: State, lengths: Tensor) -> Direction | GRUDirection:
     if isinstance(weights, GRUWeights):
         return GRUDirection.run(weights, inputs, state)
-    return Direction.run(weights, inputs, state, lengths)
+    return Direction(weights, inputs, state, lengths)
 
 
 def _propagate_all(
     direction: Direction | GRUDirection, entering: list[Arrivals], rules: Rules, account: bool
 ) -> Passed:
     """The sum over all that enters: given the forward run, a pass is linear in it."""
-    first, *others = entering or [Arrivals(torch.zeros_like(direction.h))]
+    first, *others = entering or [Arrivals(direction.inputs.new_zeros(direction.shape))]
     passed = _propagate(direction, first, rules, account)
     for arrivals in others:
         passed = _plus(passed, _propagate(direction, arrivals, rules, account))

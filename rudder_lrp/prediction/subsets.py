@@ -17,7 +17,7 @@ class Subsets(NamedTuple):
     """At most K steps of each of B episodes, drawn without replacement; padded where an episode has fewer."""
 
     features: Tensor
-    """Not normalised, in the order of time, `[B, K, F]`."""
+    """Not normalised, in the order they were drawn in, `[B, K, F]`."""
     counts: Tensor
     """How many of the K there are, `[B]`."""
     steps: Tensor
@@ -27,12 +27,12 @@ class Subsets(NamedTuple):
     def draw(cls, lessons: Sequence[Lesson], size: int, rng: np.random.Generator) -> Subsets:
         """Draw `size` steps of each lesson, or all there are."""
         most = min(size, max(map(len, lessons)))
-        features = torch.zeros(len(lessons), most, lessons[0].features.shape[1])
+        features = np.zeros((len(lessons), most, lessons[0].features.shape[1]), dtype=np.float32)
         for row, lesson in zip(features, lessons, strict=True):
-            drawn = np.sort(rng.permutation(len(lesson))[:most])
-            row[: len(drawn)] = torch.from_numpy(lesson.features[drawn])
+            drawn = rng.permutation(len(lesson))[:most]
+            row[: len(drawn)] = lesson.features[drawn]
         steps = torch.tensor([len(lesson) for lesson in lessons])
-        return cls(features, steps.clamp_max(most), steps)
+        return cls(torch.from_numpy(features), steps.clamp_max(most), steps)
 
     def mean_error(self, rewards: Tensor, returns: Tensor) -> Tensor:
         """`(G / T - mean of the sampled rewards)^2`, `[B]`.

@@ -51,10 +51,10 @@ class Trainer:
         self._begin()
 
     def _begin(self) -> None:
-        weights = [weight for weight in self.predictor.parameters() if weight.requires_grad]
+        self._weights = [weight for weight in self.predictor.parameters() if weight.requires_grad]
         rate, decay = self.config.learning_rate, self.config.weight_decay
         # Fused, for the weights are few and small, and most of an update would be the calls.
-        self.optimizer = torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)
+        self.optimizer = torch.optim.Adam(self._weights, lr=rate, weight_decay=decay, fused=True)
 
     def nothing_to_predict(self, lessons: LessonBuffer) -> str | None:
         """A sentence that says why no lesson differs from the others, if that is so."""
@@ -171,7 +171,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         most = self.config.max_gradient_norm * self.predictor.members**0.5
-        nn.utils.clip_grad_norm_(self.predictor.parameters(), most)
+        nn.utils.clip_grad_norm_(self._weights, most)
         self.optimizer.step()
         self.predictor.constrain_()
 

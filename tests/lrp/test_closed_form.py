@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rudder_lrp.lrp import LRP, closed_form, propagation, reference
+from rudder_lrp.lrp import LRP, closed_form, direction, propagation, reference
 from rudder_lrp.lrp.rules import GATE_RULES, Rules, epsilon
-from rudder_lrp.lstm import Structure, constrain_
-from tests.lrp.models import KINDS, random_inputs, random_lstm, random_readout
+from rudder_lrp.lrp.sequences import Arrivals
+from rudder_lrp.lrp.stack import Stack, weights_of
+from rudder_lrp.lstm import LayerWeights, Structure, constrain_
+from tests.lrp.models import KINDS, random_inputs, random_lstm, random_readout, random_state
 
 PAIRS = [(KINDS[1], "all"), *((KINDS[2], rule) for rule in GATE_RULES)]
 
@@ -70,6 +72,32 @@ def test_on_the_accumulator_relevance_is_what_is_written_and_the_difference_of_p
     predictions = readout((i.sigmoid() * g.tanh()).cumsum(1))[..., 0]
     differences = predictions.diff(dim=1, prepend=readout.bias.expand(2, 1))
     torch.testing.assert_close(steps, differences, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("structure", [Structure.MINIMAL, Structure.ACCUMULATOR])
+def test_where_no_gate_sees_the_hidden_state_the_kernel_never_runs(structure, monkeypatch) -> None:
+    lstm = random_lstm(input_size=3, hidden_size=4)
+    constrain_(lstm, structure)
+    lrp = LRP(lstm, random_readout(lstm, 1), reads="cell" if structure.reads_cell else "hidden")
+    x, lengths, state = random_inputs(lstm, 3, 40), torch.tensor([40, 7, 25]), random_state(lstm, 3)
+    monkeypatch.setattr(direction, "_IN_CACHE", 9 * 3 * 4)
+    U = lstm.get_parameter("weight_hh_l0").data
+    U[0, 0] = 1e-13
+    through_the_kernel = lrp.attribute(x, None, lengths, state=state)
+    U[0, 0] = 0.0
+    monkeypatch.setattr(LayerWeights, "run", None)
+    torch.testing.assert_close(lrp.attribute(x, None, lengths, state=state), through_the_kernel, rtol=0, atol=1e-10)
+
+
+def test_a_pass_leaves_what_the_gates_did_to_the_next_one() -> None:
+    lstm = random_lstm("no recurrence", input_size=3, hidden_size=4)
+    x, lengths = random_inputs(lstm, 2, 9).transpose(0, 1).contiguous(), torch.tensor([9, 9])
+    stack = Stack(weights_of(lstm), x, lengths)
+    entering = [[[Arrivals(torch.ones(2, 4).double(), lengths - 1)]]]
+    rules = Rules(GATE_RULES["all"], epsilon, 1e-3, False)
+    with torch.no_grad():
+        first = stack.propagate(entering, rules, account=False).inputs
+        assert torch.equal(stack.propagate(entering, rules, account=False).inputs, first)
 
 
 def test_steps_of_shorter_sequences_earn_the_same() -> None:
