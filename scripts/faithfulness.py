@@ -96,13 +96,13 @@ def write(options: Options) -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """The same with five significant digits, and None where a number overflowed."""
+    """The same with four significant digits, and None where a number overflowed."""
     if isinstance(value, dict):
         return {str(key): _rounded(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_rounded(part) for part in value]
     if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
+        return float(f"{value:.4g}") if math.isfinite(value) else None
     return value
 
 
