@@ -218,8 +218,8 @@ PAGES = {
             "learning times": learning_times,
         },
         {
-            "of the same LSTM ({} to {} times; {} to {} times if relevance travels through no hidden state, {} to {} times if "
-            "no gate sees one either)": range_of_speeds,
+            "of the same LSTM ({} to {} times; {} to {} times if relevance travels through no hidden state, {} to {} "
+            "times if no gate sees one either)": range_of_speeds,
             "the same {} seeds of the lander made {} [{}, {}]": with_fewer_rounds,
             "paid in {} to {} of the last 100 episodes, without in {} to {}. The true": door_paid,
             "make {} of the way on LunarLander, {} on Hopper, and evaluate to {} on key-to-door": unseen_seeds,
