@@ -15,7 +15,7 @@ from rudder_lrp.viewing.statistics import (
     stratified_bootstrap,
 )
 from studies.pages import table
-from studies.proving_ground.horizons import GRID, SEEDS, TABLE, chosen, tried
+from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Tuning, chosen, tried
 from studies.proving_ground.report import suite_tables
 from studies.results import ResultTable
 
@@ -32,10 +32,23 @@ def horizons_tried(folder: Path) -> str:
     best = chosen(folder)
     rows = []
     for (env, arm), means in tried(folder).items():
-        cells = [f"{means[horizon]:,.1f}" for horizon in GRID]
-        horizon = best[env, arm]
+        cells = [f"{means[Tuning(horizon)]:,.1f}" for horizon in GRID]
+        horizon = best[env, arm].horizon
         rows.append([env.rpartition("/")[2], REWARDS[arm], *cells, f"{horizon.gamma}, {horizon.gae_lambda}"])
     return table(["task", "reward", *(f"{gamma}, {trace}" for gamma, trace in GRID), "best"], rows)
+
+
+def paces_tried(folder: Path) -> str:
+    """Mean evaluation of each arm with each pace, at its best horizon; the best one is what the arm is given."""
+    best = chosen(folder)
+    rows = []
+    for (env, arm), means in tried(folder).items():
+        horizon, pace = best[env, arm]
+        found = [means.get(Tuning(horizon, pace)) for pace in PACES]
+        if None not in found:
+            cells = [f"{mean:,.1f}" for mean in found]
+            rows.append([env.rpartition("/")[2], REWARDS[arm], *cells, f"{pace.learning_rate}, {pace.ent_coef}"])
+    return table(["task", "reward", *(f"{rate}, {entropy}" for rate, entropy in PACES), "best"], rows)
 
 
 def evaluated(folder: Path) -> dict[str, dict[str, Runs]]:

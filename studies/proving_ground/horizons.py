@@ -1,6 +1,7 @@
-"""How far each deep agent looks ahead: the grid it is chosen from, and what was chosen on seeds that no report shows.
+"""How far each deep agent looks ahead and how fast it learns: the grids, and what was chosen on seeds of their own.
 
-Where reward is late, an agent without credit is only as good as its discount; so each arm is given its best.
+Where reward is late, an agent without credit is only as good as its discount; so each arm is given its best horizon,
+and then its best pace.
 """
 
 from __future__ import annotations
@@ -28,11 +29,42 @@ class Horizon(NamedTuple):
         return f"gamma={self.gamma}", f"gae_lambda={self.gae_lambda}"
 
 
-Arm = tuple[str, str]
-"""Environment and credit."""
+class Pace(NamedTuple):
+    """Two numbers that say how fast an agent of the PPO family learns, and how long it goes on trying."""
+
+    learning_rate: float
+    ent_coef: float
+    """Weight of the policy's entropy in what it maximises."""
+
+    @property
+    def algo_kwargs(self) -> tuple[str, ...]:
+        """As hyperparameters of the algorithm; none, where they are the library's defaults."""
+        if self == PACES[0]:
+            return ()
+        return f"learning_rate={self.learning_rate}", f"ent_coef={self.ent_coef}"
+
 
 GRID = tuple(Horizon(*pair) for pair in product((0.99, 0.999), (0.95, 0.98)))
-"""What each arm is tried with; the first is the library's default."""
+"""What each arm is tried with at first; the first is the library's default."""
+
+PACES = tuple(Pace(*pair) for pair in product((0.0003, 0.001), (0.0, 0.01)))
+"""What each arm is tried with at its best horizon; the first is the library's default."""
+
+
+class Tuning(NamedTuple):
+    """What an arm is given."""
+
+    horizon: Horizon
+    pace: Pace = PACES[0]
+
+    @property
+    def algo_kwargs(self) -> tuple[str, ...]:
+        """As hyperparameters of the algorithm."""
+        return self.horizon.algo_kwargs + self.pace.algo_kwargs
+
+
+Arm = tuple[str, str]
+"""Environment and credit."""
 
 SEEDS = range(100, 103)
 """What each is tried on; no report shows them."""
@@ -41,19 +73,26 @@ TABLE = "horizons"
 """Where the runs are."""
 
 
-def tried(folder: Path) -> dict[Arm, dict[Horizon, float]]:
-    """Mean evaluation over the seeds, by arm and horizon; nothing of what was not run."""
+def tried(folder: Path) -> dict[Arm, dict[Tuning, float]]:
+    """Mean evaluation over the seeds, by arm and what it was given; nothing of what was not run."""
     table = ResultTable(folder / f"{TABLE}.jsonl")
     settings = table.fingerprints.known()
-    found: dict[Arm, dict[Horizon, list[float]]] = defaultdict(lambda: defaultdict(list))
+    known = {tuning.algo_kwargs: tuning for tuning in map(Tuning._make, product(GRID, PACES))}
+    found: dict[Arm, dict[Tuning, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in (row for row in table.rows() if row["seed"] in SEEDS):
-        algorithm = settings[row["settings"]]["algo_kwargs"]
-        horizon = next(horizon for horizon in GRID if list(horizon.algo_kwargs) == algorithm)
-        found[row["env"], row["arm"]][horizon].append(row["evaluation"])
-    return {arm: {horizon: fmean(runs) for horizon, runs in of_arm.items()} for arm, of_arm in found.items()}
+        tuning = known[tuple(settings[row["settings"]]["algo_kwargs"])]
+        found[row["env"], row["arm"]][tuning].append(row["evaluation"])
+    return {arm: {tuning: fmean(runs) for tuning, runs in of_arm.items()} for arm, of_arm in found.items()}
 
 
-def chosen(folder: Path) -> dict[Arm, Horizon]:
-    """The horizon that evaluated best, by arm; only for arms that were tried with all of them."""
-    complete = {arm: means for arm, means in tried(folder).items() if len(means) == len(GRID)}
-    return {arm: max(means, key=means.__getitem__) for arm, means in complete.items()}
+def chosen(folder: Path) -> dict[Arm, Tuning]:
+    """The horizon that evaluated best, then the pace, by arm; only of what an arm was tried with all of."""
+    best = {}
+    for arm, means in tried(folder).items():
+        if (horizon := _best([Tuning(horizon) for horizon in GRID], means)) is not None:
+            best[arm] = _best([horizon._replace(pace=pace) for pace in PACES], means) or horizon
+    return best
+
+
+def _best(grid: list[Tuning], means: dict[Tuning, float]) -> Tuning | None:
+    return max(grid, key=means.__getitem__) if means.keys() >= set(grid) else None

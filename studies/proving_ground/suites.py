@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
-from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Horizon, chosen
+from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Tuning, chosen
 from studies.proving_ground.lesson_study import LessonStudy
 from studies.proving_ground.tasks import CONTROLS, MAIN_CREDITS, Suite, Task
 from studies.results import ResultTable
@@ -114,12 +115,20 @@ _LATE = (
     Task("LunarLander-v3", arms=("none", "lrp/minimal", "dense"), timesteps=300_000),
     Task("rudder_lrp/KeyToDoor-v0", arms=("none", "lrp/minimal"), timesteps=200_000),
 )
-"""Tasks on which every arm is given its own horizon."""
+"""Tasks on which every arm is given its own horizon and pace."""
 _BEST = chosen(Path(__file__).parents[2] / "results")
 
 
-def _looking_ahead(task: Task, horizon: Horizon, *arms: str) -> Task:
-    return replace(task, arms=arms, agent=replace(task.agent, algo_kwargs=horizon.algo_kwargs))
+def _tuned(task: Task, tuning: Tuning, *arms: str) -> Task:
+    return replace(task, arms=arms, agent=replace(task.agent, algo_kwargs=tuning.algo_kwargs))
+
+
+def _at_their_best() -> Iterator[tuple[Task, str, Tuning]]:
+    """Each arm of the late tasks that a horizon has been chosen for, and what was chosen."""
+    for late in _LATE:
+        for arm in late.arms:
+            if best := _BEST.get((late.env, arm)):
+                yield late, arm, best
 
 
 SUITES: dict[str, Suite] = {
@@ -190,18 +199,20 @@ SUITES: dict[str, Suite] = {
         table="credit",
     ),
     "horizons": Suite(
-        tuple(_looking_ahead(task, horizon, *task.arms) for task in _LATE for horizon in GRID),
+        tuple(_tuned(task, Tuning(horizon), *task.arms) for task in _LATE for horizon in GRID),
         seeds=len(SEEDS),
         first_seed=SEEDS[0],
         cap_seconds=3600.0,
     ),
+    "paces": Suite(
+        tuple(_tuned(task, best._replace(pace=pace), arm) for task, arm, best in _at_their_best() for pace in PACES),
+        seeds=len(SEEDS),
+        first_seed=SEEDS[0],
+        cap_seconds=3600.0,
+        table=TABLE,
+    ),
     "best_horizons": Suite(
-        tuple(
-            _looking_ahead(task, _BEST[task.env, arm], arm)
-            for task in _LATE
-            for arm in task.arms
-            if (task.env, arm) in _BEST
-        ),
+        tuple(_tuned(task, best, arm) for task, arm, best in _at_their_best()),
         seeds=10,
         cap_seconds=3600.0,
         table=TABLE,

@@ -1,4 +1,4 @@
-"""Every arm gets the horizon that did best on seeds that no report shows."""
+"""Every arm gets the horizon, and then the pace, that did best on seeds that no report shows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import pytest
 
 from studies.fingerprints import Fingerprints
 from studies.provenance import FIELDS
-from studies.proving_ground.horizons import GRID, SEEDS, chosen, tried
+from studies.proving_ground.horizons import GRID, PACES, SEEDS, Tuning, chosen, tried
 from studies.proving_ground.suites import SUITES, table_of
 from studies.results import ResultTable
 
 KEY = ("LunarLander-v3", "none")
 
 
-def written(folder: Path, evaluations: dict[int, dict[int, float]]) -> Path:
-    """A table of one arm: evaluations by horizon's number and seed."""
+HORIZONS = [Tuning(horizon) for horizon in GRID]
+
+
+def written(folder: Path, evaluations: dict[Tuning, dict[int, float]]) -> Path:
+    """A table of one arm: evaluations by what it was given, and by seed."""
     origin = dict.fromkeys(FIELDS, "-")
-    settings = {f"s{at}": {"algo_kwargs": GRID[at].algo_kwargs} for at in evaluations}
+    settings = {repr(tuning): {"algo_kwargs": tuning.algo_kwargs} for tuning in evaluations}
     rows = [
-        {"env": KEY[0], "arm": KEY[1], "seed": seed, "settings": f"s{at}", "evaluation": value, **origin}
-        for at, of_seed in evaluations.items()
+        {"env": KEY[0], "arm": KEY[1], "seed": seed, "settings": repr(tuning), "evaluation": value, **origin}
+        for tuning, of_seed in evaluations.items()
         for seed, value in of_seed.items()
     ]
     Fingerprints(folder).remember(settings)
@@ -29,21 +32,39 @@ def written(folder: Path, evaluations: dict[int, dict[int, float]]) -> Path:
     return folder
 
 
+def of_horizons(*means: float) -> dict[Tuning, dict[int, float]]:
+    return {tuning: {100: mean} for tuning, mean in zip(HORIZONS, means, strict=False)}
+
+
 def test_the_best_mean_is_chosen(tmp_path: Path) -> None:
-    folder = written(tmp_path, {0: {100: 1, 101: 1}, 1: {100: 0, 101: 3}, 2: {100: 2.9}, 3: {100: -1}})
-    assert chosen(folder) == {KEY: GRID[2]}
-    assert tried(folder)[KEY][GRID[1]] == 1.5
+    folder = written(tmp_path, of_horizons(1, 1.5, 2.9, -1) | {HORIZONS[1]: {100: 0, 101: 3}})
+    assert chosen(folder) == {KEY: HORIZONS[2]}
+    assert tried(folder)[KEY][HORIZONS[1]] == 1.5
 
 
 def test_seeds_that_are_reported_do_not_choose(tmp_path: Path) -> None:
     assert not set(SEEDS) & set(range(SUITES["best_horizons"].seeds))
-    folder = written(tmp_path, {0: {100: 1, 0: 1000}, 1: {100: 2}, 2: {100: 0}, 3: {100: 0}})
-    assert chosen(folder) == {KEY: GRID[1]}
+    folder = written(tmp_path, of_horizons(1, 2, 0, 0) | {HORIZONS[0]: {100: 1, 0: 1000}})
+    assert chosen(folder) == {KEY: HORIZONS[1]}
 
 
 def test_nothing_is_chosen_before_all_were_tried(tmp_path: Path) -> None:
-    assert chosen(written(tmp_path, {0: {100: 1}, 1: {100: 2}})) == {}
+    assert chosen(written(tmp_path, of_horizons(1, 2))) == {}
     assert chosen(tmp_path / "nowhere") == {}
+
+
+def test_the_best_pace_is_chosen_at_the_best_horizon_once_all_were_tried_there(tmp_path: Path) -> None:
+    paces = [HORIZONS[1]._replace(pace=pace) for pace in PACES]
+    elsewhere = HORIZONS[0]._replace(pace=PACES[1])
+    folder = written(tmp_path, of_horizons(0, 2, 1, 0) | {paces[2]: {100: 5}, elsewhere: {100: 9}})
+    assert chosen(folder) == {KEY: paces[0]}
+    assert chosen(written(folder, {paces[1]: {100: 3}, paces[3]: {100: 4}})) == {KEY: paces[2]}
+
+
+def test_the_librarys_own_pace_is_not_named() -> None:
+    assert HORIZONS[3].algo_kwargs == ("gamma=0.999", "gae_lambda=0.98")
+    paced = HORIZONS[3]._replace(pace=PACES[3])
+    assert paced.algo_kwargs == ("gamma=0.999", "gae_lambda=0.98", "learning_rate=0.001", "ent_coef=0.01")
 
 
 def test_reported_agents_have_what_was_chosen() -> None:
