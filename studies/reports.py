@@ -15,7 +15,7 @@ from studies.cost_report import cost_of_sac, costs
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
-from studies.horizon_report import best_horizons, horizons_tried, with_fewer_rounds
+from studies.horizon_report import best_horizons, horizons_tried, paces_tried, with_fewer_rounds
 from studies.json_lines import Row
 from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
@@ -210,6 +210,7 @@ PAGES = {
         {
             "watch repair": repair_times,
             "horizons tried": horizons_tried,
+            "paces tried": paces_tried,
             "best horizons": best_horizons,
             "deep agents": deep_agents,
             "cost": costs,

@@ -11,12 +11,12 @@ Curve = Sequence[Sequence[float]]
 """Points `(x, y)`, x ascending."""
 
 POINTS = 16
-"""The most that are kept of a curve that never rests."""
+"""The most that are kept of a curve."""
 
 _DIGITS = 4
 
 
-def evenly(curve: Curve) -> Curve:
+def evenly(curve: Curve) -> list[Sequence[float]]:
     """At most 16 points of the curve, its ends among them, at equal distances in its order."""
     kept = np.linspace(0, len(curve) - 1, min(POINTS, len(curve))).round().astype(int)
     return [curve[at] for at in kept]

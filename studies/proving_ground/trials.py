@@ -117,7 +117,7 @@ def _summary(task: Task, history: History) -> Result:
         "solved_at": history.solved_at(model),
         "episodes": len(history.returns) * EVERY,
         "final_share": round(float(history.shares(model)[-10:].mean()), 4),
-        "curve": thinned([(int(point + 1) * EVERY, float(history.returns[point])) for point in at]),
+        "curve": evenly(thinned([(int(point + 1) * EVERY, float(history.returns[point])) for point in at])),
     }
 
 
