@@ -1,7 +1,7 @@
 """How far each deep agent looks ahead and how fast it learns: the grids, and what was chosen on seeds of their own.
 
 Where reward is late, an agent without credit is only as good as its discount; so each arm is given its best horizon,
-and then its best pace.
+and then its best pace, until no other horizon and no other pace does better.
 """
 
 from __future__ import annotations
@@ -62,6 +62,14 @@ class Tuning(NamedTuple):
         """As hyperparameters of the algorithm."""
         return self.horizon.algo_kwargs + self.pace.algo_kwargs
 
+    @property
+    def neighbours(self) -> list[Tuning]:
+        """The same with another horizon, or another pace."""
+        all_of_them = {self._replace(horizon=horizon) for horizon in GRID} | {
+            self._replace(pace=pace) for pace in PACES
+        }
+        return sorted(all_of_them - {self})
+
 
 Arm = tuple[str, str]
 """Environment and credit."""
@@ -86,13 +94,6 @@ def tried(folder: Path) -> dict[Arm, dict[Tuning, float]]:
 
 
 def chosen(folder: Path) -> dict[Arm, Tuning]:
-    """The horizon that evaluated best, then the pace, by arm; only of what an arm was tried with all of."""
-    best = {}
-    for arm, means in tried(folder).items():
-        if (horizon := _best([Tuning(horizon) for horizon in GRID], means)) is not None:
-            best[arm] = _best([horizon._replace(pace=pace) for pace in PACES], means) or horizon
-    return best
-
-
-def _best(grid: list[Tuning], means: dict[Tuning, float]) -> Tuning | None:
-    return max(grid, key=means.__getitem__) if means.keys() >= set(grid) else None
+    """What evaluated best of all that was tried, by arm; only for arms that were tried with all horizons."""
+    first = {Tuning(horizon) for horizon in GRID}
+    return {arm: max(means, key=means.__getitem__) for arm, means in tried(folder).items() if means.keys() >= first}

@@ -9,7 +9,7 @@ from pathlib import Path
 from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
 from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
-from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Tuning, chosen
+from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Tuning, chosen
 from studies.proving_ground.lesson_study import LessonStudy
 from studies.proving_ground.tasks import CONTROLS, MAIN_CREDITS, Suite, Task
 from studies.results import ResultTable
@@ -204,8 +204,8 @@ SUITES: dict[str, Suite] = {
         first_seed=SEEDS[0],
         cap_seconds=3600.0,
     ),
-    "paces": Suite(
-        tuple(_tuned(task, best._replace(pace=pace), arm) for task, arm, best in _at_their_best() for pace in PACES),
+    "neighbours": Suite(
+        tuple(_tuned(task, near, arm) for task, arm, best in _at_their_best() for near in best.neighbours),
         seeds=len(SEEDS),
         first_seed=SEEDS[0],
         cap_seconds=3600.0,
