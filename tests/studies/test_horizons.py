@@ -53,12 +53,16 @@ def test_nothing_is_chosen_before_all_were_tried(tmp_path: Path) -> None:
     assert chosen(tmp_path / "nowhere") == {}
 
 
-def test_the_best_pace_is_chosen_at_the_best_horizon_once_all_were_tried_there(tmp_path: Path) -> None:
-    paces = [HORIZONS[1]._replace(pace=pace) for pace in PACES]
-    elsewhere = HORIZONS[0]._replace(pace=PACES[1])
-    folder = written(tmp_path, of_horizons(0, 2, 1, 0) | {paces[2]: {100: 5}, elsewhere: {100: 9}})
-    assert chosen(folder) == {KEY: paces[0]}
-    assert chosen(written(folder, {paces[1]: {100: 3}, paces[3]: {100: 4}})) == {KEY: paces[2]}
+def test_a_better_pace_is_chosen_too(tmp_path: Path) -> None:
+    paced = HORIZONS[1]._replace(pace=PACES[2])
+    folder = written(tmp_path, of_horizons(0, 2, 1, 0) | {paced: {100: 5}})
+    assert chosen(folder) == {KEY: paced}
+
+
+def test_neighbours_have_another_horizon_or_another_pace() -> None:
+    paced = HORIZONS[1]._replace(pace=PACES[2])
+    assert len(set(paced.neighbours)) == len(paced.neighbours) == len(GRID) + len(PACES) - 2
+    assert all((near.horizon == paced.horizon) != (near.pace == paced.pace) for near in paced.neighbours)
 
 
 def test_the_librarys_own_pace_is_not_named() -> None:
