@@ -27,7 +27,7 @@ def _deep_rows(folder: Path) -> list[list[str]]:
     rows = []
     best = evaluated(folder)
     for name, runs in best.items():
-        rows += _leads(name, "mean evaluation of PPO, each at its best horizon", runs["lrp/minimal"], runs)
+        rows += _leads(name, "mean evaluation of PPO, each at its best", runs["lrp/minimal"], runs)
     for suite in ("deep", "held_out"):
         for task, found in suite_tables(suite, folder):
             if task.name not in best:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,78 +16,104 @@ from rudder_lrp.viewing.statistics import (
     stratified_bootstrap,
 )
 from studies.pages import table
-from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Tuning, chosen, tried
+from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Horizon, Tuning, chosen, tried
 from studies.proving_ground.report import suite_tables
+from studies.proving_ground.tasks import Task
+from studies.proving_ground.trials import Result
 from studies.results import ResultTable
 
 REWARDS = {"none": "delayed, PPO alone", "lrp/minimal": "LRP credit", "dense": "dense"}
-_ALONE = "none"
-_FOR_A_WHILE = 1.3
+_ALONE, _CREDIT = "none", "lrp/minimal"
+_TODAY, _FOR_A_WHILE = 1.2, 1.3
+"""How much longer than the last, in lessons, the way to the next round of training is."""
 
 Runs = NDArray[np.float64]
 """One number a run."""
 
 
 def horizons_tried(folder: Path) -> str:
-    """Mean evaluation of each arm with each horizon; the best one is what the arm is given."""
+    """Mean evaluation of each arm with each horizon, a row a pace; the best one, set in bold, the arm is given."""
     best = chosen(folder)
     rows = []
     for (env, arm), means in tried(folder).items():
-        cells = [f"{means[Tuning(horizon)]:,.1f}" for horizon in GRID]
-        horizon = best[env, arm].horizon
-        rows.append([env.rpartition("/")[2], REWARDS[arm], *cells, f"{horizon.gamma}, {horizon.gae_lambda}"])
-    return table(["task", "reward", *(f"{gamma}, {trace}" for gamma, trace in GRID), "best"], rows)
+        for pace in PACES:
+            of_pace = [Tuning(horizon, pace) for horizon in GRID]
+            if means.keys() & set(of_pace):
+                cells = [_mean(means.get(tuning), tuning == best[env, arm]) for tuning in of_pace]
+                rows.append([env.rpartition("/")[2], REWARDS[arm], f"{pace.learning_rate}, {pace.ent_coef}", *cells])
+    return table(["task", "reward", "pace", *(f"{gamma}, {trace}" for gamma, trace in GRID)], rows)
 
 
-def paces_tried(folder: Path) -> str:
-    """Mean evaluation of each arm with each pace, at its best horizon; the best one is what the arm is given."""
-    best = chosen(folder)
-    rows = []
-    for (env, arm), means in tried(folder).items():
-        horizon, pace = best[env, arm]
-        found = [means.get(Tuning(horizon, pace)) for pace in PACES]
-        if None not in found:
-            cells = [f"{mean:,.1f}" for mean in found]
-            rows.append([env.rpartition("/")[2], REWARDS[arm], *cells, f"{pace.learning_rate}, {pace.ent_coef}"])
-    return table(["task", "reward", *(f"{rate}, {entropy}" for rate, entropy in PACES), "best"], rows)
+def _mean(found: float | None, best: bool) -> str:
+    shown = "" if found is None else f"{found:,.1f}"
+    return f"**{shown}**" if best else shown
 
 
 def evaluated(folder: Path) -> dict[str, dict[str, Runs]]:
-    """Evaluations of all seeds by task and arm, each with the arm's best horizon."""
+    """Evaluations of all seeds by task and arm, each at the arm's best."""
+    return _measured(folder, lambda task, run: run["evaluation"])
+
+
+def on_the_way(folder: Path) -> dict[str, dict[str, Runs]]:
+    """The same of the return while training, after a third of the steps."""
+    return _measured(folder, lambda task, run: float(np.interp((task.timesteps or 0) / 3, *np.array(run["curve"]).T)))
+
+
+def _measured(folder: Path, measure: Callable[[Task, Result], float]) -> dict[str, dict[str, Runs]]:
     found: dict[str, dict[str, Runs]] = {}
     for task, of_task in suite_tables("best_horizons", folder):
         for arm, runs in of_task.items():
-            found.setdefault(task.name, {})[arm] = np.array([run["evaluation"] for run in runs], dtype=np.float64)
+            found.setdefault(task.name, {})[arm] = np.array([measure(task, run) for run in runs], dtype=np.float64)
     return found
 
 
 def best_horizons(folder: Path) -> str:
-    """Interquartile means of the evaluation over the seeds, and of the lead over the agent alone."""
+    """Interquartile means over the seeds, and of the lead over the agent alone: the evaluation, and on the way."""
     rows = []
+    early = on_the_way(folder)
     for name, arms in evaluated(folder).items():
         for arm, runs in arms.items():
-            cells = ["", ""]
-            if arm != _ALONE and _ALONE in arms:
-                better = probability_of_improvement(runs, arms[_ALONE])
-                cells = [_told(lead(runs, arms[_ALONE])), f"{better:.2f}"]
-            interval = stratified_bootstrap(interquartile_mean, [runs])
-            rows.append([name, REWARDS[arm], str(len(runs)), _told(interval), *cells])
-    return table(["task", "reward", "seeds", "IQM [95 %]", "lead over PPO alone [95 %]", "probability"], rows)
+            way = _beside(early[name][arm], None if arm == _ALONE else early[name].get(_ALONE))
+            end = _beside(runs, None if arm == _ALONE else arms.get(_ALONE))
+            rows.append([name, REWARDS[arm], str(len(runs)), *way[:2], *end])
+    header = ["after a third", "lead over PPO alone [95 %]", "evaluation at the end", "lead [95 %]", "probability"]
+    return table(["task", "reward", "seeds", *header], rows)
+
+
+def _beside(runs: Runs, alone: Runs | None) -> list[str]:
+    """Interquartile mean, lead over the agent alone and how likely a run is to be the better one."""
+    own = _told(stratified_bootstrap(interquartile_mean, [runs]))
+    if alone is None:
+        return [own, "", ""]
+    return [own, _told(lead(runs, alone)), f"{probability_of_improvement(runs, alone):.2f}"]
+
+
+def at_the_librarys_pace(folder: Path) -> list[str]:
+    """Of the lander, at the horizon that was best then: PPO alone, with credit, dense, and the lead of credit."""
+    runs = [_lander(folder, arm, growth) for arm, growth in ((_ALONE, None), (_CREDIT, _TODAY), ("dense", None))]
+    means = [f"{interquartile_mean([of_arm]):.1f}" for of_arm in runs]
+    return [*means, *(f"{value:.1f}" for value in lead(runs[1], runs[0]))]
 
 
 def with_fewer_rounds(folder: Path) -> list[str]:
     """The lander with credit as it was for a while: a round after every third more lessons."""
+    runs = _lander(folder, _CREDIT, _FOR_A_WHILE)
+    return [str(len(runs)), *(f"{value:.1f}" for value in stratified_bootstrap(interquartile_mean, [runs]))]
+
+
+def _lander(folder: Path, arm: str, growth: float | None) -> Runs:
+    """Evaluations of the lander on the reported seeds, at the library's pace."""
     results = ResultTable(folder / f"{TABLE}.jsonl")
     settings = results.fingerprints.known()
-    runs = [
-        row["evaluation"]
-        for row in results.rows()
-        if row["env"] == "LunarLander-v3"
-        and row["seed"] not in SEEDS
-        and settings[row["settings"]].get("redistribution", {}).get("growth") == _FOR_A_WHILE
-    ]
-    interval = stratified_bootstrap(interquartile_mean, [np.array(runs)])
-    return [str(len(runs)), *(f"{value:.1f}" for value in interval)]
+    return np.array(
+        [
+            row["evaluation"]
+            for row in results.rows()
+            if (row["env"], row["arm"]) == ("LunarLander-v3", arm) and row["seed"] not in SEEDS
+            for own in [settings[row["settings"]]]
+            if len(own["algo_kwargs"]) == len(Horizon._fields) and own.get("redistribution", {}).get("growth") == growth
+        ]
+    )
 
 
 def lead(ours: Runs, theirs: Runs) -> Interval:

@@ -15,7 +15,7 @@ from studies.cost_report import cost_of_sac, costs
 from studies.episodic_report import episodic_mujoco
 from studies.faithfulness import tables as faithfulness
 from studies.faithfulness.figures import write_figures
-from studies.horizon_report import best_horizons, horizons_tried, paces_tried, with_fewer_rounds
+from studies.horizon_report import at_the_librarys_pace, best_horizons, horizons_tried, with_fewer_rounds
 from studies.json_lines import Row
 from studies.lesson_report import lessons_and_their_age
 from studies.pages import fill, restate, table
@@ -210,7 +210,6 @@ PAGES = {
         {
             "watch repair": repair_times,
             "horizons tried": horizons_tried,
-            "paces tried": paces_tried,
             "best horizons": best_horizons,
             "deep agents": deep_agents,
             "cost": costs,
@@ -221,6 +220,8 @@ PAGES = {
         {
             "of the same LSTM ({} to {} times; {} to {} times if relevance travels through no hidden state, {} to {} "
             "times if no gate sees one either)": range_of_speeds,
+            "the same seeds made {} (PPO alone), {} (LRP credit) and {} (dense), a lead of credit of {} [{}, "
+            "{}]": at_the_librarys_pace,
             "the same {} seeds of the lander made {} [{}, {}]": with_fewer_rounds,
             "paid in {} to {} of the last 100 episodes, without in {} to {}. The true": door_paid,
             "make {} of the way on LunarLander, {} on Hopper, and evaluate to {} on key-to-door": unseen_seeds,
