@@ -88,6 +88,11 @@ def _beside(runs: Runs, alone: Runs | None) -> list[str]:
     return [own, _told(lead(runs, alone)), f"{probability_of_improvement(runs, alone):.2f}"]
 
 
+def lander_with_credit(folder: Path) -> Runs:
+    """Evaluations of the lander with the default credit at the library's pace."""
+    return _lander(folder, _CREDIT, _TODAY)
+
+
 def at_the_librarys_pace(folder: Path) -> list[str]:
     """Of the lander, at the horizon that was best then: PPO alone, with credit, dense, and the lead of credit."""
     runs = [_lander(folder, arm, growth) for arm, growth in ((_ALONE, None), (_CREDIT, _TODAY), ("dense", None))]

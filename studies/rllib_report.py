@@ -9,7 +9,7 @@ import numpy as np
 
 from rudder_lrp.viewing.statistics import interquartile_mean, stratified_bootstrap
 from studies.cost_report import rows_of
-from studies.horizon_report import evaluated
+from studies.horizon_report import lander_with_credit
 from studies.json_lines import Row
 from studies.pages import table
 
@@ -32,7 +32,7 @@ def rllib_rows(folder: Path) -> dict[str, Row]:
 def with_four_runners(folder: Path) -> Sequence[str]:
     """Steps and seeds with credit, and interquartile means with their intervals: RLlib's, Stable-Baselines3's."""
     rows = _rows(folder, env_runners=4)
-    runs = np.array([row["true_return"] for row in rows]), evaluated(folder)["LunarLander-v3"]["lrp/minimal"]
+    runs = np.array([row["true_return"] for row in rows]), lander_with_credit(folder)
     told = [stratified_bootstrap(interquartile_mean, [of_one]) for of_one in runs]
     return [f"{rows[0]['timesteps']:,}", str(len(rows)), *(f"{number:.1f}" for found in told for number in found)]
 
