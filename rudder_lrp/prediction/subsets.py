@@ -17,7 +17,7 @@ class Subsets(NamedTuple):
     """At most K steps of each of B episodes, drawn without replacement; padded where an episode has fewer."""
 
     features: Tensor
-    """Not normalised, in the order they were drawn in, `[B, K, F]`."""
+    """Not normalised, in the order of time, `[B, K, F]`."""
     counts: Tensor
     """How many of the K there are, `[B]`."""
     steps: Tensor
@@ -29,7 +29,7 @@ class Subsets(NamedTuple):
         most = min(size, max(map(len, lessons)))
         features = np.zeros((len(lessons), most, lessons[0].features.shape[1]), dtype=np.float32)
         for row, lesson in zip(features, lessons, strict=True):
-            drawn = rng.permutation(len(lesson))[:most]
+            drawn = np.sort(rng.permutation(len(lesson))[:most])
             row[: len(drawn)] = lesson.features[drawn]
         steps = torch.tensor([len(lesson) for lesson in lessons])
         return cls(torch.from_numpy(features), steps.clamp_max(most), steps)
