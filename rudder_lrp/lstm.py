@@ -100,9 +100,8 @@ class LayerWeights(NamedTuple):
             h: hidden states after each step, `[T, B, H]`, contiguous.
         """
         z = torch.addmm(self.b, inputs.flatten(0, 1), self.W.T)
-        if initial_h is not None and h is not None:
-            seeing, batch = self.recurrent_rows(), len(initial_h)
-            U = self.U[:seeing].T
+        if initial_h is not None and h is not None and (seeing := self.recurrent_rows()):
+            batch, U = len(initial_h), self.U[:seeing].T
             z[:batch, :seeing].addmm_(initial_h, U)
             z[batch:, :seeing].addmm_(h[:-1].flatten(0, 1), U)
         return z.view(*inputs.shape[:2], -1)
@@ -150,6 +149,11 @@ def gate_rows(hidden: int) -> tuple[slice, slice, slice, slice]:
     """Rows of the weights that belong to the gates i, f, g, o."""
     i, f, g, o = (slice(at * hidden, (at + 1) * hidden) for at in range(4))
     return i, f, g, o
+
+
+def tanh(z: Tensor, out: Tensor) -> Tensor:
+    """`tanh(z) = 2 sigmoid(2 z) - 1`, which the CPU computes several times faster."""
+    return torch.mul(z, 2.0, out=out).sigmoid_().mul_(2.0).sub_(1.0)
 
 
 def cell_states(written: Tensor, f: Tensor, initial: Tensor, out: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ it stopped. The tables go between the markers of the page, the figures beside it
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from studies.faithfulness.study import ArithmeticStudy, SequenceStudy, measure_a
 from studies.fingerprints import fingerprint
 from studies.json_lines import Row
 from studies.pages import fill
+from studies.pieces import rounded
 from studies.provenance import provenance
 from studies.results import FOLDER, ResultTable
 
@@ -55,7 +55,7 @@ class Piece:
         """Measure it."""
         for row in self.measure():
             name = f"{self.name}, T = {row['length']}" if "length" in row else self.name
-            yield {"piece": name, "settings": fingerprint(self.settings)} | _rounded(row) | provenance("captum")
+            yield {"piece": name, "settings": fingerprint(self.settings)} | rounded(row) | provenance("captum")
 
 
 def pieces(arithmetic: ArithmeticStudy, sequences: SequenceStudy) -> Iterator[Piece]:
@@ -93,17 +93,6 @@ def write(options: Options) -> None:
     options.page.write_text(fill(options.page.read_text(), {name: t(results) for name, t in tables.TABLES.items()}))
     write_figures(options.page.parent, results)
     print(f"written to {options.page} and the figures beside it")
-
-
-def _rounded(value: Any) -> Any:
-    """The same with four significant digits, and None where a number overflowed."""
-    if isinstance(value, dict):
-        return {str(key): _rounded(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if math.isfinite(value) else None
-    return value
 
 
 def main() -> None:

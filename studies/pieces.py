@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -43,13 +44,16 @@ def write(path: Path, study: str, result: dict[str, Any]) -> None:
     """Put a study's result into the file, beside those of others; four significant digits."""
     known = json.loads(path.read_text()) if path.is_file() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(sorted({**known, study: _rounded(result)}.items())), indent=1) + "\n")
+    path.write_text(json.dumps(dict(sorted({**known, study: rounded(result)}.items())), indent=1) + "\n")
     print(f"written to {path}", file=sys.stderr)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """The same with four significant digits, and None where a number overflowed."""
     if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
+        return {str(key): rounded(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+        return [rounded(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if math.isfinite(value) else None
+    return value

@@ -37,8 +37,9 @@ class Direction:
         self.inputs = inputs
         self.initial = initial
         self.lengths = lengths
+        self._recurrent = bool(weights.recurrent_rows())
         # On a GPU a kernel a step costs more than the fused one.
-        self._waits = inputs.device.type != "cpu" or bool(weights.recurrent_rows())
+        self._waits = self._recurrent or inputs.device.type != "cpu"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,13 +109,13 @@ class Direction:
                 gates.pause_(self._padding[steps])
         return known
 
-    @property
+    @cached_property
     def _padding(self) -> Tensor | None:
         return padding(self.lengths, len(self.inputs))
 
     def preactivation(self, weights: LayerWeights, steps: slice = slice(None)) -> Tensor:
         """Of some rows of the weights at some of the steps, `[T, B, rows]`."""
-        if not weights.recurrent_rows():
+        if not self._recurrent:
             return weights.preactivation(self.inputs[steps])
         h_0 = self.h[steps.start - 1] if steps.start else self.initial[0]
         return weights.preactivation(self.inputs[steps], h_0, self.h[steps])

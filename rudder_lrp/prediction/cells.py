@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from rudder_lrp.lstm import Gate, LayerWeights, gate_rows
+from rudder_lrp.lstm import Gate, LayerWeights, gate_rows, tanh
 
 
 def cell_gates(lstm: nn.LSTM, inputs: Tensor, previous_h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,9 +56,9 @@ class _Minimal(torch.autograd.Function):
     def forward(context: Any, z: Tensor) -> Tensor:
         opened = z.sigmoid()
         i, f, g, o = opened.chunk(4, dim=-1)
-        _tanh(z.chunk(4, dim=-1)[Gate.G], out=g)
+        tanh(z.chunk(4, dim=-1)[Gate.G], out=g)
         c = _in_blocks(f, i * g)
-        let_out = _tanh(c, out=torch.empty_like(c))
+        let_out = tanh(c, out=torch.empty_like(c))
         context.save_for_backward(opened, c, let_out)
         return o * let_out
 
@@ -75,11 +75,6 @@ class _Minimal(torch.autograd.Function):
         _through_sigmoid(of_written * g, i, grad_input=of_i)
         _through_tanh(of_written * i, g, grad_input=of_g)
         return of_z
-
-
-def _tanh(z: Tensor, out: Tensor) -> Tensor:
-    """`tanh(z) = 2 sigmoid(2 z) - 1`, which the CPU computes several times faster."""
-    return torch.mul(z, 2.0, out=out).sigmoid_().mul_(2.0).sub_(1.0)
 
 
 def scan(f: Tensor, written: Tensor) -> Tensor:

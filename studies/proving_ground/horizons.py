@@ -65,10 +65,8 @@ class Tuning(NamedTuple):
     @property
     def neighbours(self) -> list[Tuning]:
         """The same with another horizon, or another pace."""
-        all_of_them = {self._replace(horizon=horizon) for horizon in GRID} | {
-            self._replace(pace=pace) for pace in PACES
-        }
-        return sorted(all_of_them - {self})
+        others = [self._replace(horizon=horizon) for horizon in GRID] + [self._replace(pace=pace) for pace in PACES]
+        return [other for other in others if other != self]
 
 
 Arm = tuple[str, str]
