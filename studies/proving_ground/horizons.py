@@ -47,7 +47,7 @@ class Pace(NamedTuple):
 GRID = tuple(Horizon(*pair) for pair in product((0.99, 0.999), (0.95, 0.98)))
 """What each arm is tried with at first; the first is the library's default."""
 
-PACES = tuple(Pace(*pair) for pair in product((0.0003, 0.001), (0.0, 0.01)))
+PACES = tuple(Pace(*pair) for pair in product((0.0003, 0.001, 0.003), (0.0, 0.01)))
 """What each arm is tried with at its best horizon; the first is the library's default."""
 
 
