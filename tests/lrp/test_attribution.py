@@ -81,6 +81,21 @@ def test_the_final_step_of_one_direction_is_the_final_state() -> None:
     assert not middle[0, 3:].any()
 
 
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_what_is_read_of_the_cell_in_the_middle_comes_of_the_steps_so_far(kind) -> None:
+    lstm = models.random_lstm(kind, input_size=2, hidden_size=3)
+    readout = models.random_readout(lstm)
+    x, state = models.random_inputs(lstm, 2, 6), models.random_state(lstm, 2)
+    lrp = LRP(lstm, readout, reads="cell")
+    relevance, ledger = lrp.attribute(x, 0, return_ledger=True, state=state, step=torch.tensor([2, 4]))
+    for sequence, steps in enumerate((3, 5)):
+        alone, started = x[[sequence], :steps], tuple(part[:, [sequence]] for part in state)
+        _, (_, cell) = lstm(alone, started)
+        torch.testing.assert_close(ledger.total()[sequence], readout(cell)[0, 0, 0], rtol=0, atol=1e-9)
+        of_the_steps_so_far = lrp.attribute(alone, 0, state=started)[0]
+        torch.testing.assert_close(relevance[sequence, :steps], of_the_steps_so_far, rtol=0, atol=1e-9)
+
+
 def test_targets_may_differ_between_sequences() -> None:
     lstm = models.random_lstm(input_size=2, hidden_size=3)
     lrp, x = LRP(lstm, models.random_readout(lstm)), models.random_inputs(lstm, 2, 6)
