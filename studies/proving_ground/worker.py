@@ -14,8 +14,8 @@ from enum import StrEnum
 from multiprocessing import get_context
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
+from threading import Event, Lock, Thread
+from typing import Any, cast
 
 import torch
 
@@ -23,6 +23,10 @@ from studies.provenance import made_with
 from studies.proving_ground.trials import Job, Result
 
 Perform = Callable[[Job], dict[int, Result]]
+
+_ASKING = Lock()
+"""Held where processes are asked how they ended. Starting one asks after all others (`multiprocessing` does), and of
+two threads that ask at once after the same one, the second finds the answer gone and makes up another."""
 
 
 class Status(StrEnum):
@@ -55,13 +59,14 @@ def guarded(job: Job, cap_seconds: float, perform: Perform, stopped: Event | Non
     context.set_forkserver_preload(["studies.proving_ground.trials", "torch._dynamo"])
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(job, perform, sender), daemon=True)
-    process.start()
+    with _ASKING:
+        process.start()
     sender.close()
     try:
         results = _await(process, receiver, cap_seconds, job, stopped or Event())
     finally:
         process.kill()
-        process.join()
+        _exit_code(process)
     return {seed: result | made_with() for seed, result in results.items()}
 
 
@@ -76,12 +81,18 @@ def _await(process: Any, receiver: Any, cap_seconds: float, job: Job, stopped: E
         try:
             answer: dict[int, Result] | None = receiver.recv()
         except EOFError:
-            process.join()
-            return alike(job, Status.LOST, _ending(process.exitcode))
+            return alike(job, Status.LOST, _ending(_exit_code(process)))
         if answer is not None:
             return answer
         began = time.monotonic()
     return alike(job, Status.INTERRUPTED, "the harness was stopped")
+
+
+def _exit_code(process: Any) -> int:
+    """Of a process that has ended, or is about to."""
+    with _ASKING:
+        process.join()
+        return cast(int, process.exitcode)
 
 
 def _ending(exit_code: int) -> str:

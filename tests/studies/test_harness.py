@@ -7,7 +7,9 @@ import sys
 import time
 from dataclasses import replace
 from importlib.util import find_spec
+from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +59,20 @@ def test_what_memory_disk_or_machine_failed_is_told_apart_and_runs_again(table: 
     assert "signal 9, as the system does when memory runs out" in ended["lrp/leaky"]["reason"]
     assert table.rows() == []
     assert [job.arm for job in open_jobs(suite, table)] == list(arms)
+
+
+def test_of_processes_that_end_side_by_side_each_is_told_its_own_end(table: ResultTable, monkeypatch) -> None:
+    ready = connection.wait
+
+    def slow(*asked: Any) -> Any:
+        found = ready(*asked)
+        time.sleep(0.02)  # between seeing that a process has ended and reading how
+        return found
+
+    monkeypatch.setattr(connection, "wait", slow)
+    suite = Suite((replace(TASK, arms=("lrp/accumulator",)),), seeds=12, cap_seconds=60.0)
+    reasons = [result["reason"] for _, result in run_suite(suite, table, 4, pretend)]
+    assert reasons == ["the process ended with 3"] * 12
 
 
 def caused_by(error: Exception) -> Exception:
