@@ -80,7 +80,7 @@ def _await(process: Any, receiver: Any, cap_seconds: float, job: Job, stopped: E
             continue
         try:
             answer: dict[int, Result] | None = receiver.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the latter if it died while it was speaking
             return alike(job, Status.LOST, _ending(_exit_code(process)))
         if answer is not None:
             return answer

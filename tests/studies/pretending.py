@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
+import struct
 import time
+from multiprocessing.connection import Connection
 
 from studies.proving_ground.harness import run_suite
 from studies.proving_ground.tasks import Suite, Task
@@ -39,6 +42,14 @@ def pretend(job: Job) -> dict[int, Result]:
     if job.arm == "uniform":
         raise OSError(errno.ENOSPC, "No space left on device")
     return {seed: finished(seed) for seed in job.seeds}
+
+
+def die_while_speaking(job: Job) -> dict[int, Result]:
+    """Send a byte of a hundred that were announced, and be killed."""
+    pipe = next(one for one in gc.get_objects() if isinstance(one, Connection) and one.writable)
+    os.write(pipe.fileno(), struct.pack("!i", 100) + b"x")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
 
 
 def run_all(suite: Suite, table: ResultTable, processes: int = 2, **options: bool) -> dict[str, Result]:

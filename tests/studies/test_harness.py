@@ -20,7 +20,7 @@ from studies.proving_ground.tasks import Suite
 from studies.proving_ground.trials import Job, Result
 from studies.proving_ground.worker import Status, failed, guarded
 from studies.results import ResultTable
-from tests.studies.pretending import MADE, SUITE, TASK, finished, pretend, run_all
+from tests.studies.pretending import MADE, SUITE, TASK, die_while_speaking, finished, pretend, run_all
 
 
 @pytest.fixture
@@ -73,6 +73,12 @@ def test_of_processes_that_end_side_by_side_each_is_told_its_own_end(table: Resu
     suite = Suite((replace(TASK, arms=("lrp/accumulator",)),), seeds=12, cap_seconds=60.0)
     reasons = [result["reason"] for _, result in run_suite(suite, table, 4, pretend)]
     assert reasons == ["the process ended with 3"] * 12
+
+
+def test_a_process_that_was_killed_while_it_told_its_results_is_lost(table: ResultTable) -> None:
+    suite = Suite((replace(TASK, arms=("rrd",)),), seeds=1, cap_seconds=60.0)
+    (_, result), *_ = run_suite(suite, table, 1, die_while_speaking)
+    assert (result["status"], "signal 9" in result["reason"]) == ("lost", True)
 
 
 def caused_by(error: Exception) -> Exception:
