@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing import connection
@@ -61,18 +62,24 @@ def test_what_memory_disk_or_machine_failed_is_told_apart_and_runs_again(table: 
     assert [job.arm for job in open_jobs(suite, table)] == list(arms)
 
 
-def test_of_processes_that_end_side_by_side_each_is_told_its_own_end(table: ResultTable, monkeypatch) -> None:
-    ready = connection.wait
+def test_two_threads_never_ask_after_one_process_at_once(table: ResultTable, monkeypatch) -> None:
+    """Both would see that it has ended, and one of them find that the other has read how."""
+    ready, asking, at_once = connection.wait, Counter[int](), []
 
-    def slow(*asked: Any) -> Any:
-        found = ready(*asked)
-        time.sleep(0.02)  # between seeing that a process has ended and reading how
+    def slow(asked: list[Any], timeout: float | None = None) -> list[Any]:
+        ends = [one for one in asked if isinstance(one, int)]
+        asking.update(ends)
+        found = ready(asked, timeout)
+        time.sleep(0.05 if found else 0.0)
+        at_once.extend(one for one in ends if asking[one] > 1)
+        asking.subtract(ends)
         return found
 
     monkeypatch.setattr(connection, "wait", slow)
-    suite = Suite((replace(TASK, arms=("lrp/accumulator",)),), seeds=12, cap_seconds=60.0)
+    suite = Suite((replace(TASK, arms=("lrp/accumulator",)),), seeds=16, cap_seconds=60.0)
     reasons = [result["reason"] for _, result in run_suite(suite, table, 4, pretend)]
-    assert reasons == ["the process ended with 3"] * 12
+    assert reasons == ["the process ended with 3"] * 16
+    assert at_once == []
 
 
 def test_a_process_that_was_killed_while_it_told_its_results_is_lost(table: ResultTable) -> None:
