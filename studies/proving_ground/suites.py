@@ -101,7 +101,7 @@ _FURTHER = tuple(
         ("EightRooms", 0.1, Exploration(), 4000),
     )
 )
-_DEEP = ("dense", "none", DEFAULT, "difference/markov", "lrp/leaky/0.02")
+_DEEP = ("dense", "none", "lrp/minimal", DEFAULT, "difference/markov", "lrp/leaky/0.02")
 _SAC = AgentConfig(algo="SAC", n_envs=1)
 _EPISODIC = AgentConfig(
     algo="SAC",
