@@ -11,7 +11,7 @@ from rudder_lrp.prediction.predictor import ReturnPredictor
 from rudder_lrp.prediction.torch_mode import plain_torch
 from rudder_lrp.storage import DamagedFileError, read_tensors, write_tensors
 
-_KIND = "online predictor 3"
+_KIND = "online predictor 4"
 _PREDICTOR, _LESSONS, _TRAINING = "predictor.safetensors", "lessons.safetensors", "training.safetensors"
 
 

@@ -38,8 +38,9 @@ class OnlineConfig:
     train_every: int = 2048
     """Environment steps between two rounds, at least."""
     growth: float = 1.2
-    """No round before there are so many times the lessons of the last one, or all that are kept are new: until then a
-    round would learn little else."""
+    """No round before there are so many times the lessons of the last one, or so many times their steps, or all that
+    are kept are new: until then a round would learn little else. Where an agent learns to last longer, a few long
+    lessons tell more of its policy than many short ones did."""
     min_lessons: int = 32
     """No training before there are so many."""
     gated: bool = True
@@ -79,6 +80,8 @@ class OnlinePredictor:
         self._steps = 0
         self._next_round = self.config.train_every
         self._next_lessons = 0
+        self._lesson_steps = 0
+        self._next_lesson_steps = 0
         self._told_of_nothing = False
 
     @property
@@ -100,6 +103,7 @@ class OnlinePredictor:
     def recall(self, lesson: Lesson) -> None:
         """Take in an episode that was written down when it was finished."""
         self.lessons.add(lesson)
+        self._lesson_steps += len(lesson)
         self._unseen.update(lesson.features)
 
     def teach(self, episodes: Iterable[Episode]) -> int:
@@ -114,7 +118,8 @@ class OnlinePredictor:
         self._steps = steps
         if not self.learns or steps < self._next_round or len(self.lessons) < self.config.min_lessons:
             return False
-        return self.lessons.seen >= self._next_lessons and self._train(steps)
+        news = self.lessons.seen >= self._next_lessons or self._lesson_steps >= self._next_lesson_steps
+        return news and self._train(steps)
 
     @plain_torch()
     def _train(self, steps: int) -> bool:
@@ -128,6 +133,7 @@ class OnlinePredictor:
         self.version += 1
         seen = self.lessons.seen
         self._next_lessons = min(math.ceil(self.config.growth * seen), seen + self.lessons.capacity)
+        self._next_lesson_steps = math.ceil(self.config.growth * self._lesson_steps)
         return True
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -140,6 +146,8 @@ class OnlinePredictor:
             "quality": self.quality,
             "until_round": self._next_round - self._steps,
             "until_lessons": self._next_lessons,
+            "lesson_steps": self._lesson_steps,
+            "until_lesson_steps": self._next_lesson_steps,
             "rounds": self.trainer.rounds,
         }
         return tensors, counters
@@ -163,6 +171,7 @@ class OnlinePredictor:
         self.version, self.quality = counters["version"], Quality(*counters["quality"])
         self._next_round = self._steps + counters["until_round"]
         self._next_lessons = counters["until_lessons"]
+        self._lesson_steps, self._next_lesson_steps = counters["lesson_steps"], counters["until_lesson_steps"]
 
     def _check_state(
         self, tensors: dict[str, Tensor], counters: dict[str, Any], moments: dict[int, dict[str, Tensor]]
@@ -181,7 +190,7 @@ class OnlinePredictor:
             # |m| <= 7.3 sqrt(v) for Adam's decay rates (Cauchy-Schwarz); what is beyond would throw the weights away.
             if (of_parameter["exp_avg"].abs() > 8.0 * of_parameter["exp_avg_sq"].sqrt() + 1e-18).any():
                 raise ValueError(f"the moments of parameter {at} do not fit together")
-        for name in ("version", "rounds", "until_lessons"):
+        for name in ("version", "rounds", "until_lessons", "lesson_steps", "until_lesson_steps"):
             check_count("training", counters, name)
         check_count("training", counters, "until_round", least=-(2**62), most=self.config.train_every)
         quality = Quality(*(float(value) for value in counters["quality"]))

@@ -24,9 +24,11 @@ def online(capacity: int = 50, **config: object) -> OnlinePredictor:
     return OnlinePredictor(predictor, LessonBuffer(capacity, holdout_every=1000), OnlineConfig(**options))
 
 
-def teach(learner: OnlinePredictor, count: int, seed: int = 0, rewards: np.ndarray | None = None) -> None:
+def teach(
+    learner: OnlinePredictor, count: int, seed: int = 0, rewards: np.ndarray | None = None, length: int = 4
+) -> None:
     rng = np.random.default_rng(seed)
-    assert learner.teach(make_episode(rng, 4, rewards) for _ in range(count)) == count
+    assert learner.teach(make_episode(rng, length, rewards) for _ in range(count)) == count
 
 
 @pytest.mark.parametrize("config", [{"train_every": 0}, {"min_lessons": 1}, {"growth": 0.99}])
@@ -59,6 +61,22 @@ def test_a_round_waits_for_steps_and_for_lessons(options, course) -> None:
         teach(learner, lessons)
         assert learner.train_if_due(steps) is due, f"after {lessons} more lessons, at step {steps}"
     assert learner.version == sum(due for _, _, due in course)
+
+
+@pytest.mark.parametrize(("length", "due"), [(19, False), (20, True)])
+def test_one_lesson_with_half_as_many_steps_again_as_all_before_is_news_enough_also_where_a_run_goes_on(
+    length, due
+) -> None:
+    learner, resumed = online(), online()
+    teach(learner, 10)
+    assert learner.train_if_due(10)
+    resumed.restore(*learner.state())
+    resumed.lessons.adopt(learner.lessons)
+    for one, steps in ((learner, 20), (resumed, 10)):
+        teach(one, 1, seed=1, length=length)
+        assert one.train_if_due(steps) is due
+        teach(one, 1, seed=2, length=31 - length)
+        assert one.train_if_due(steps + 10) is not due, "counted from the last round, and not from there on"
 
 
 def test_the_normalisation_counts_every_lesson_once_and_none_before_its_round() -> None:
@@ -159,6 +177,8 @@ DAMAGE = [
     (lambda _, counters: counters.update(version=-1), "training.*version"),
     (lambda _, counters: counters.update(rounds=1.5), "training.*rounds"),
     (lambda _, counters: counters.update(until_lessons=-1), "training.*until_lessons"),
+    (lambda _, counters: counters.update(lesson_steps=-1), "training.*lesson_steps"),
+    (lambda _, counters: counters.update(until_lesson_steps=0.5), "training.*until_lesson_steps"),
     (lambda _, counters: counters.update(until_round=11), "training.*until_round"),
     (lambda _, counters: counters.update(quality=Quality(1.1, 0.0, 0.0)), "explained variance of 1.1 cannot be"),
     (lambda tensors, _: tensors.pop("adam.0.exp_avg_sq"), "training"),
