@@ -15,6 +15,8 @@ from studies.proving_ground.tables import before_trust, learning_time, quantile_
 from studies.proving_ground.trials import Result
 
 CREDIT = "lrp/leaky"
+"""Of the tabular tasks."""
+DEEP_CREDIT = "lrp/minimal"
 
 
 def balance(folder: Path) -> str:
@@ -27,12 +29,13 @@ def _deep_rows(folder: Path) -> list[list[str]]:
     rows = []
     best = evaluated(folder)
     for name, runs in best.items():
-        rows += _leads(name, "mean evaluation of PPO, each at its best", runs["lrp/minimal"], runs)
+        rows += _leads(name, "mean evaluation of PPO, each at its best", runs[DEEP_CREDIT], runs)
     for suite in ("deep", "held_out"):
         for task, found in suite_tables(suite, folder):
             if task.name not in best:
                 returns = {arm: np.array([run["final_return"] for run in found[arm]]) for arm in found}
-                rows += _leads(task.name, "mean return of PPO at the end, default horizon", returns[CREDIT], returns)
+                ours = returns[DEEP_CREDIT]
+                rows += _leads(task.name, "mean return of PPO at the end, default horizon", ours, returns)
     return rows
 
 

@@ -32,6 +32,7 @@ from studies.speed_report import microseconds, on_a_gpu, peaks, range_of_speeds,
 DEEP_ARMS = {
     "none": "delayed",
     "dense": "dense, the environment's own",
+    "lrp/minimal": "LRP credit (minimal, today's default)",
     "lrp/leaky": "LRP credit (leaky)",
     "difference/markov": "differences of predictions (Markov)",
 }

@@ -59,12 +59,15 @@ def draw_curves(path: Path, members: Sequence[Member]) -> None:
 
 
 def draw_deep_curves(path: Path, task: Task, table: dict[str, list[Result]]) -> None:
-    """Mean true return of the 100 episodes before against environment steps: the mean of the seeds, and their range."""
+    """Mean true return of the 100 episodes before against environment steps: the mean of the seeds, and their range.
+
+    Of the main arms: more than a handful cannot be told apart.
+    """
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     panel = figure.subplots()
-    arms = list(table)
-    for arm, results in table.items():
-        curves = [np.array(result["curve"]) for result in results if result.get("curve")]
+    arms = [arm for arm in task.arms if arm in table]
+    for arm in arms:
+        curves = [np.array(result["curve"]) for result in table[arm] if result.get("curve")]
         if not curves:
             continue
         steps = np.linspace(max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves), 50)

@@ -8,6 +8,8 @@ from statistics import fmean, median
 
 import pytest
 
+from agents.deep.presets import AgentConfig
+from rudder_lrp.redistribution.config import ON_POLICY
 from studies.proving_ground.report import REPORTED, suite_tables, write_report
 from studies.proving_ground.suites import SUITES
 from studies.reports import PAGES
@@ -60,6 +62,13 @@ def test_every_row_that_a_page_compares_is_there(name: str) -> None:
         for arm, runs in table.items():
             if arm not in task.side_arms or task.timesteps is None:
                 assert [run["seed"] for run in runs] == suite.seeds_of(task, arm)
+
+
+@pytest.mark.parametrize("name", ["deep", "held_out"])
+def test_the_credit_that_agents_have_where_nothing_is_said_is_measured_on_every_deep_task(name: str) -> None:
+    arm = f"{AgentConfig().credit}/{ON_POLICY.structure}"
+    for task, table in suite_tables(name, ROOT / "results"):
+        assert len(table.get(arm, [])) == SUITES[name].seeds, f"{arm} on {task.env}"
 
 
 def test_what_the_page_says_of_less_variation_holds() -> None:
