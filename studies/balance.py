@@ -9,14 +9,10 @@ import numpy as np
 
 from studies.horizon_report import Runs, evaluated, lead
 from studies.pages import table
-from studies.proving_ground.arms import TABULAR_RIVALS
+from studies.proving_ground.arms import DEFAULT, SHIPPED, TABULAR_RIVALS
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.tables import before_trust, learning_time, quantile_time
 from studies.proving_ground.trials import Result
-
-CREDIT = "lrp/leaky"
-"""Of the tabular tasks."""
-DEEP_CREDIT = "lrp/minimal"
 
 
 def balance(folder: Path) -> str:
@@ -29,12 +25,12 @@ def _deep_rows(folder: Path) -> list[list[str]]:
     rows = []
     best = evaluated(folder)
     for name, runs in best.items():
-        rows += _leads(name, "mean evaluation of PPO, each at its best", runs[DEEP_CREDIT], runs)
+        rows += _leads(name, "mean evaluation of PPO, each at its best", runs[SHIPPED], runs)
     for suite in ("deep", "held_out"):
         for task, found in suite_tables(suite, folder):
             if task.name not in best:
                 returns = {arm: np.array([run["final_return"] for run in found[arm]]) for arm in found}
-                ours = returns[DEEP_CREDIT]
+                ours = returns[SHIPPED]
                 rows += _leads(task.name, "mean return of PPO at the end, default horizon", ours, returns)
     return rows
 
@@ -43,13 +39,13 @@ def _tabular_rows(folder: Path) -> list[list[str]]:
     rows = []
     for name in ("tabular", "further_tasks", "plain_exploration"):
         for task, found in suite_tables(name, folder):
-            if CREDIT not in found or "monte_carlo" not in found:
+            if DEFAULT not in found or "monte_carlo" not in found:
                 continue
             there = [arm for arm in TABULAR_RIVALS if arm in found]
             rival = min(there, key=lambda arm: quantile_time(found[arm], 50).episodes)
             what = f"episodes to 90 %, {rival} (`{name}`)"
-            times = (learning_time(found[arm], 50) for arm in (CREDIT, rival))
-            rows.append([task.name, what, *times, _ahead(found[CREDIT], found[rival])])
+            times = (learning_time(found[arm], 50) for arm in (DEFAULT, rival))
+            rows.append([task.name, what, *times, _ahead(found[DEFAULT], found[rival])])
     return rows
 
 

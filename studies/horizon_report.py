@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +16,22 @@ from rudder_lrp.viewing.statistics import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from studies.json_lines import Row
 from studies.pages import table
+from studies.proving_ground.arms import SHIPPED
 from studies.proving_ground.horizons import GRID, PACES, SEEDS, TABLE, Horizon, Tuning, chosen, tried
 from studies.proving_ground.report import suite_tables
 from studies.proving_ground.tasks import Task
 from studies.proving_ground.trials import Result
 from studies.results import ResultTable
 
-REWARDS = {"none": "delayed, PPO alone", "lrp/minimal": "LRP credit", "dense": "dense"}
-_ALONE, _CREDIT = "none", "lrp/minimal"
+REWARDS = {"none": "delayed, PPO alone", SHIPPED: "LRP credit", "dense": "dense"}
+_ALONE = "none"
 _TODAY, _FOR_A_WHILE = 1.2, 1.3
 """How much longer than the last, in lessons, the way to the next round of training is."""
+
+_BEFORE = "by lessons alone"
+"""Rounds, as settings say it that are of the time when a fifth more steps in the lessons brought none."""
 
 Runs = NDArray[np.float64]
 """One number a run."""
@@ -90,20 +96,48 @@ def _beside(runs: Runs, alone: Runs | None) -> list[str]:
 
 def lander_with_credit(folder: Path) -> Runs:
     """Evaluations of the lander with the default credit at the library's pace."""
-    return _lander(folder, _CREDIT, _TODAY)
+    return _lander(folder, SHIPPED, _TODAY)
 
 
 def at_the_librarys_pace(folder: Path) -> list[str]:
     """Of the lander, at the horizon that was best then: PPO alone, with credit, dense, and the lead of credit."""
-    runs = [_lander(folder, arm, growth) for arm, growth in ((_ALONE, None), (_CREDIT, _TODAY), ("dense", None))]
+    runs = [_lander(folder, arm, growth) for arm, growth in ((_ALONE, None), (SHIPPED, _TODAY), ("dense", None))]
     means = [f"{interquartile_mean([of_arm]):.1f}" for of_arm in runs]
     return [*means, *(f"{value:.1f}" for value in lead(runs[1], runs[0]))]
 
 
 def with_fewer_rounds(folder: Path) -> list[str]:
     """The lander with credit as it was for a while: a round after every third more lessons."""
-    runs = _lander(folder, _CREDIT, _FOR_A_WHILE)
+    runs = _lander(folder, SHIPPED, _FOR_A_WHILE)
     return [str(len(runs)), *(f"{value:.1f}" for value in stratified_bootstrap(interquartile_mean, [runs]))]
+
+
+def by_lessons_alone(folder: Path) -> list[str]:
+    """The lander with credit at its best, rounds as they were: mean, interval, worst; and today's worst and best."""
+    best = chosen(folder)["LunarLander-v3", SHIPPED].algo_kwargs
+    then = np.array(
+        [
+            row["evaluation"]
+            for row, of in _by_lessons_alone(TABLE, folder)
+            if row["seed"] not in SEEDS and tuple(of["algo_kwargs"]) == best
+        ]
+    )
+    now = evaluated(folder)["LunarLander-v3"][SHIPPED]
+    told = [f"{value:.1f}" for value in stratified_bootstrap(interquartile_mean, [then])]
+    return [*told, *(f"{value:.0f}" for value in (then.min(), now.min(), now.max()))]
+
+
+def hopper_by_lessons_alone(folder: Path) -> list[str]:
+    """Return and evaluation of Hopper with rounds as they were, means."""
+    rows = [row for row, _ in _by_lessons_alone("deep", folder) if row["env"] == "Hopper-v5"]
+    return [f"{np.mean([row[key] for row in rows]):.0f}" for key in ("final_return", "evaluation")]
+
+
+def _by_lessons_alone(name: str, folder: Path) -> list[tuple[Row, Mapping[str, Any]]]:
+    results = ResultTable(folder / f"{name}.jsonl")
+    known = results.fingerprints.known()
+    pairs = [(row, known[row["settings"]]) for row in results.rows()]
+    return [(row, of) for row, of in pairs if of.get("redistribution", {}).get("rounds") == _BEFORE]
 
 
 def _lander(folder: Path, arm: str, growth: float | None) -> Runs:

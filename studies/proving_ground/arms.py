@@ -69,7 +69,9 @@ OTHER_CREDITS = ("oracle", "uniform", "rrd", "alignment")
 """Credits without a return predictor."""
 
 DEFAULT = "lrp/leaky"
-"""The main arm of the tables; what agents have where nothing is said, minimal cells, is measured by suite `credit`."""
+"""The main arm of the tabular tables."""
+SHIPPED = "lrp/minimal"
+"""What deep agents have where nothing is said."""
 
 DEEP_EXPLANATIONS = ("difference", "lrp")
 DEEP_CREDITS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
@@ -75,7 +76,9 @@ def credit_rows(tables: Sequence[tuple[Task, Table]]) -> list[list[str]]:
     for task, table in tables:
         for arm, results in table.items():
             if known := _finished(results, "on_decisive"):
-                rows.append([task.name, arm, str(len(known)), *(f"{median(results, key):.2f}" for key in _CREDIT)])
+                medians = (median(results, key) for key in _CREDIT)
+                cells = [f"{value:.2f}" if isfinite(value) else "-" for value in medians]
+                rows.append([task.name, arm, str(len(known)), *cells])
     return rows
 
 

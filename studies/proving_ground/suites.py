@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agents.deep.presets import AgentConfig
 from agents.tabular.lockstep import Exploration
-from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT
+from studies.proving_ground.arms import BASELINES, DEEP_CREDITS, DEFAULT, SHIPPED
 from studies.proving_ground.horizons import GRID, SEEDS, TABLE, Tuning, chosen
 from studies.proving_ground.lesson_study import LessonStudy
 from studies.proving_ground.tasks import CONTROLS, MAIN_CREDITS, Suite, Task
@@ -101,7 +101,7 @@ _FURTHER = tuple(
         ("EightRooms", 0.1, Exploration(), 4000),
     )
 )
-_DEEP = ("dense", "none", "lrp/minimal", DEFAULT, "difference/markov", "lrp/leaky/0.02")
+_DEEP = ("dense", "none", SHIPPED, DEFAULT, "difference/markov", "lrp/leaky/0.02")
 _SAC = AgentConfig(algo="SAC", n_envs=1)
 _EPISODIC = AgentConfig(
     algo="SAC",
@@ -112,8 +112,8 @@ _EPISODIC = AgentConfig(
 _DEEP_SIDE = (*(arm for arm in DEEP_CREDITS if arm not in _DEEP), "recurrent_ppo")
 
 _LATE = (
-    Task("LunarLander-v3", arms=("none", "lrp/minimal", "dense"), timesteps=300_000),
-    Task("rudder_lrp/KeyToDoor-v0", arms=("none", "lrp/minimal"), timesteps=200_000),
+    Task("LunarLander-v3", arms=("none", SHIPPED, "dense"), timesteps=300_000),
+    Task("rudder_lrp/KeyToDoor-v0", arms=("none", SHIPPED), timesteps=200_000),
 )
 """Tasks on which every arm is given its own horizon and pace."""
 _BEST = chosen(Path(__file__).parents[2] / "results")
@@ -165,7 +165,7 @@ SUITES: dict[str, Suite] = {
     ),
     "credit": Suite(
         tuple(
-            Task(f"rudder_lrp/{name}-v0", arms=("lrp/minimal",), timesteps=timesteps, credit_points=2)
+            Task(f"rudder_lrp/{name}-v0", arms=(SHIPPED,), timesteps=timesteps, credit_points=2)
             for name, timesteps in (
                 ("KeyToDoor", 200_000),
                 ("ChargeDischarge20", 40_000),
@@ -183,7 +183,7 @@ SUITES: dict[str, Suite] = {
         tuple(
             Task(
                 f"rudder_lrp/{name}-v0",
-                arms=("lrp/minimal",),
+                arms=(SHIPPED,),
                 timesteps=timesteps,
                 evaluation_episodes=50,
                 lessons=LessonStudy(counts, ages=(0.25, 0.5, 0.75)),
